@@ -1,4 +1,4 @@
-"""The five interfaces of the engine. Each has one contract suite under tests/contract/ that every implementation passes.
+"""The interfaces of the engine; each has one contract suite under tests/contract/ for all its implementations.
 
 All are called from one thread, the driver's; whatever threads or processes an implementation owns stay behind it.
 """
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 from orchestrator.records import Actions, Assignment, Decision, Evidence, Json, Ref, Row, Told, Wake, Work
 
 if TYPE_CHECKING:
-    from orchestrator.journal.records import Record
     from trainers.tensors import Tensors
+
+    from orchestrator.journal.records import Record
 
 
 class Idle(Protocol):
@@ -72,13 +73,19 @@ class Pool(Protocol):
         """All that arrived, at least one event unless the deadline (on this pool's clock) passes; None: no deadline.
         `Wake.now_s` never falls, within a pool and across a resume."""
 
-    def reconcile(self, outstanding: Sequence[Assignment], wakes_seen: int, now_s: float) -> None:
+    def reconcile(
+        self, outstanding: Sequence[Assignment], present: Sequence[str], wakes_seen: int, now_s: float
+    ) -> None:
         """After a resume: make the pool agree with the journal.
 
         A pool that survived delivers again every wake after the first `wakes_seen` and submits what of `outstanding`
-        it never got. A fresh pool reports `outstanding` as PREEMPTED and its workers as Left.
+        it never got. A fresh pool reports each of `outstanding` as PREEMPTED and each of `present` (the workers that
+        the journal believes connected) as Left, in one wake that comes before all else.
         now_s: the journal's last time; the clock goes on from there.
         """
+
+    def interrupt(self) -> None:
+        """Makes a `wait` that blocks return now, with no events; may be called from a signal handler."""
 
     def close(self) -> None: ...
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, NewType, TypeAlias
 
-Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 Ref = NewType("Ref", str)
 """An immutable value, named by who made it: `<work id>.<output>`. Identity, never an address, never reused."""
@@ -154,7 +154,7 @@ class Row(NamedTuple):
 
 
 class RoundTrip(NamedTuple):
-    """From giving work to a worker until its answer; not finished: still open or ended early, so duration is a floor."""
+    """From giving work to a worker until its answer; not finished: it ended early, so its duration is a floor."""
 
     ended_s: float
     duration_s: float
@@ -168,7 +168,7 @@ class Arrivals(NamedTuple):
     """
 
     waited_for_before: int
-    offsets_s: Sequence[float]
+    offsets_s: list[float]
 
 
 class Evidence(NamedTuple):
@@ -177,7 +177,9 @@ class Evidence(NamedTuple):
     eligible: may be asked this round. present: eligible and connected. arrived: results counted so far.
     round_trips: a present worker's last 40. arrivals: the last 50 closed rounds.
     in_flight_s: for each busy worker, how long it has been at it.
-    signals: the strategy's (loss, sum_norm2, norm2, change_norm2, step_dot_gradient, step_norm2, k, learning_rate, momentum).
+    signals: the strategy's, of the last closed step, those it has of: loss (mean over the k results), k, sum_norm2
+        (Σ‖gᵢ‖²), norm2 (‖ḡ‖²), change_norm2 (‖ḡ - ḡ before‖²), step_dot_gradient (ḡ·Δ, Δ the step before),
+        step_norm2 (‖Δ‖²), learning_rate, momentum.
     memory: what this policy returned last time, None at first.
     """
 
@@ -219,10 +221,14 @@ class Decided(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """A round that ended: what it waited for, what came, and how long it took."""
+    """A round that ended: what it waited for, what came, and how long it took.
+
+    opened_s, met_s, closed_s: its first work asked; its quorum there; its REQUIRED work done too.
+    """
 
     round: int
     opened_s: float
+    met_s: float
     closed_s: float
     wait_for: int
     eligible: int
@@ -239,3 +245,4 @@ class Actions(NamedTuple):
     rows: Sequence[Row] = ()
     decided: Sequence[Decided] = ()
     closed: Sequence[Closed] = ()
+    waiting: str = ""  # why no quorum is asked at present: too few workers; "" in the normal case

@@ -1,0 +1,57 @@
+"""One round: what was asked of it, what came, and what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from orchestrator.records import Decision, Told
+
+
+@dataclass(slots=True)
+class Round:
+    """A cohort of work from its first ask until its quorum is met and its REQUIRED work is done.
+
+    pending: quorum work asked that is neither counted nor given up. required: REQUIRED work not yet in.
+    asked: workers that were given quorum work of it. pinned: its quorum work names its workers.
+    eligible, present: as last decided.
+    """
+
+    number: int
+    opened_s: float
+    waited_for_before: int
+    pending: int = 0
+    required: int = 0
+    counted: list[Told] = field(default_factory=list)
+    offsets_s: list[float] = field(default_factory=list)
+    asked: set[str] = field(default_factory=set)
+    pinned: bool = False
+    eligible: int = 0
+    present: int = 0
+    decision: Decision | None = None
+    undecided: bool = True  # no decision yet, or the membership changed since
+    met_s: float | None = None
+
+    @property
+    def open(self) -> bool:
+        return self.met_s is None
+
+    def reachable(self, busy: Collection[str], fresh: Collection[str]) -> int:
+        """How many results may be counted in all: those in, those out and, where work names its worker, one for each
+        worker that was not asked yet but will be looked at again, because it is busy or has just become free."""
+        if not self.pinned:
+            return len(self.counted) + self.pending
+        others = {worker for worker in busy if worker not in self.asked}
+        others.update(worker for worker in fresh if worker not in self.asked)
+        return len(self.counted) + self.pending + len(others)
+
+    def due(self, now_s: float) -> bool:
+        """Whether its decision is fulfilled: enough results, or the deadline with at least the least."""
+        decision = self.decision
+        if decision is None or self.undecided:
+            return False
+        if len(self.counted) >= decision.wait_for:
+            return True
+        return (
+            decision.deadline_s is not None and now_s >= decision.deadline_s and len(self.counted) >= decision.at_least
+        )
