@@ -6,12 +6,13 @@ RipienoError
 │   ├── JournalHeld     another engine writes this run's journal
 │   └── JournalDamaged  a journal that cannot be continued or replayed
 ├── RunFailed           exit 1: work had started; carries the story of the round
+├── JournalLost         exit 1: another engine took over the journal that this one was writing
 └── Interrupted         exit 130: stopped on request, resumable
 """
 
 
 class RipienoError(Exception):
-    """Root of all errors that Ripieno raises on purpose. Subclasses hand every field to super().__init__, for pickling."""
+    """Root of all errors raised on purpose. Subclasses hand every field to super().__init__, for pickling."""
 
     exit_code = 1
 
@@ -49,3 +50,45 @@ class Interrupted(RipienoError):
 
     def __str__(self) -> str:
         return f"run {self.run} was interrupted; go on with: ripieno resume {self.run}"
+
+
+class JournalHeld(BadInput):
+    """Another engine writes this run's journal. pid, host: of its process; 0 if it has not said so yet."""
+
+    def __init__(self, folder: str, pid: int, host: str) -> None:
+        super().__init__(folder, pid, host)
+        self.folder, self.pid, self.host = folder, pid, host
+
+    def __str__(self) -> str:
+        return (
+            f"the journal {self.folder} is being written by process {self.pid} on {self.host}. "
+            "Wait for that run to end, or stop it with SIGTERM; looking at it (show, list, replay) needs no lock."
+        )
+
+
+class JournalDamaged(BadInput):
+    """A journal that cannot be continued or replayed. file, offset: the first byte that is not as it was written."""
+
+    def __init__(self, file: str, offset: int, reason: str) -> None:
+        super().__init__(file, offset, reason)
+        self.file, self.offset, self.reason = file, offset, reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file}, byte {self.offset}: {self.reason}. Nothing was changed. "
+            "If the run has a copy in its storage, restore the journal from there; otherwise start a new run."
+        )
+
+
+class JournalLost(RipienoError):
+    """This engine wrote the journal until another one took it over; nothing it does from here on counts."""
+
+    def __init__(self, folder: str, pid: int, host: str) -> None:
+        super().__init__(folder, pid, host)
+        self.folder, self.pid, self.host = folder, pid, host
+
+    def __str__(self) -> str:
+        return (
+            f"the lock of the journal {self.folder} went to process {self.pid} on {self.host} while this engine was "
+            "writing. This engine stops; the other one goes on, and nothing that was journalled is lost."
+        )

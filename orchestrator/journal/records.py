@@ -10,7 +10,8 @@ from orchestrator.records import Json, Wake
 class Started(NamedTuple):
     """First record of every journal; enough to replay it.
 
-    spec: the whole spec as JSON. code: version and commit. fingerprint: machine type, device, threads, library versions.
+    spec: the whole spec as JSON. code: version and commit.
+    fingerprint: machine type, device, threads, library versions.
     """
 
     run: str
