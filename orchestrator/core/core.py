@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -58,6 +59,7 @@ class Core:
         self.wakes = 0  # handled so far
         self.now_s = 0.0
         self.repeats = 0  # results dropped because their attempt was not outstanding
+        self.decisions = ""  # hash over all decisions so far: equal on replay
         self._seed, self._min_workers, self._patience_s = seed, min_workers, patience_s
         self._placement = Placement()
         self._history = History()
@@ -128,10 +130,19 @@ class Core:
         """All connected workers, whatever their role."""
         return list(self._placement.workers)
 
+    def unfinished(self) -> Iterator[Work]:
+        """Work that is out, waits for a slot, or was answered but not told yet."""
+        for flight in self._placement.flights.values():
+            yield flight.work
+        for pending in self._placement.queued():
+            yield pending.work
+        for told in self._untold():
+            yield told.work
+
     def roots(self) -> set[Ref]:
         """References from which all that is still needed can be made: the strategy's, and inputs of unfinished work."""
         roots = set(self.strategy.held())
-        for work in self._unfinished():
+        for work in self.unfinished():
             roots.update(work.inputs.values())
         return roots
 
@@ -303,6 +314,8 @@ class Core:
         decision = self.quorum.decide(evidence)
         assert 1 <= decision.wait_for <= present, (decision, present)
         self._memory = decision.memory
+        told = f"{self.decisions} {round_.number} {present} {decision.wait_for} {decision.deadline_s} {decision.why}"
+        self.decisions = sha256(told.encode()).hexdigest()
         round_.decision, round_.undecided = decision, False
         round_.eligible, round_.present = evidence.eligible, present
         self._story.append((self.now_s, "decided", round_.number, decision.wait_for, present, decision.why))
@@ -377,6 +390,7 @@ class Core:
                 "wakes": self.wakes,
                 "now_s": self.now_s,
                 "repeats": self.repeats,
+                "decisions": self.decisions,
                 "memory": self._memory,
                 "waited_for": self._waited_for,
                 "missing_since": self._missing_since,
@@ -393,6 +407,7 @@ class Core:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.wakes, self.now_s, self.repeats = state["wakes"], state["now_s"], state["repeats"]
+        self.decisions = state["decisions"]
         self._memory, self._waited_for = state["memory"], state["waited_for"]
         self._missing_since = state["missing_since"]
         self._story.extend((at_s, *words) for at_s, words in zip(state["story_s"], state["story"], strict=True))
@@ -410,14 +425,6 @@ class Core:
         self._rows: list[Row] = []
         self._decided: list[Decided] = []
         self._closed: list[Closed] = []
-
-    def _unfinished(self) -> Iterator[Work]:
-        for flight in self._placement.flights.values():
-            yield flight.work
-        for pending in self._placement.queued():
-            yield pending.work
-        for told in self._untold():
-            yield told.work
 
     def _untold(self) -> Iterator[Told]:
         for round_ in self._rounds.values():

@@ -38,7 +38,8 @@ class InlinePool:
             self._events.clear()
             return Wake(self._now_s(), events)
         if self._queue:
-            return Wake(self._now_s(), (self._do(self._queue.popleft()),))
+            result = self._do(self._queue.popleft())
+            return Wake(self._now_s(), (result,))
         assert deadline_s is not None, "nothing will ever happen on this pool"
         self._started_s -= max(0.0, deadline_s - self._now_s())  # nobody else could end the wait: go there at once
         return Wake(self._now_s(), ())

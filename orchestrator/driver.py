@@ -1,0 +1,80 @@
+"""The loop: what the pool says is journalled, the core is asked, what it wants is done."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from orchestrator.core import Core
+from orchestrator.journal.records import Snapshot
+from orchestrator.protocols import Journal, Observer, Pool, Values
+from orchestrator.records import Actions, Json, Wake
+
+
+class SnapshotStore(Protocol):
+    """Where snapshots are kept."""
+
+    def save(self, wakes: int, state: Json) -> Snapshot: ...
+
+
+@dataclass(slots=True)
+class Engine:
+    """All that one engine of a run owns.
+
+    snapshot_due: asked after each closed round, when few values are held.
+    """
+
+    core: Core
+    pool: Pool
+    journal: Journal
+    values: Values
+    snapshots: SnapshotStore
+    snapshot_due: Callable[[Wake], bool]
+    observers: Sequence[Observer] = field(default=())
+
+    def step(self) -> None:
+        """One wake. A kill between any two lines loses nothing: the journal has the wake, or the pool has it again."""
+        wake = self.pool.wait(self.core.deadline_s)
+        self.journal.append(wake)
+        actions = self.core.handle(wake)
+        self.pool.cancel(actions.cancel)
+        self.pool.submit(actions.submit)
+        self._keep(wake, actions)
+        for observer in self.observers:
+            observer.seen(wake, actions)
+
+    def snapshot(self) -> None:
+        """Makes what a resume needs durable: the values first, then the state, then the word of it."""
+        self.values.persist(self.core.roots())
+        self.journal.sync()
+        self.journal.append(self.snapshots.save(self.core.wakes, self.core.state_dict()))
+
+    def _keep(self, wake: Wake, actions: Actions) -> None:
+        if actions.closed:
+            self.values.release(self.core.held())
+            if self.snapshot_due(wake):
+                self.snapshot()
+
+
+def drive(engine: Engine, stop: Callable[[], bool] = lambda: False) -> bool:
+    """Runs until the core is finished (True), or `stop` says so between two wakes (False). Raises RunFailed."""
+    with frozen_collector():
+        while not engine.core.finished:
+            if stop():
+                return False
+            engine.step()
+    return True
+
+
+@contextmanager
+def frozen_collector() -> Iterator[None]:
+    """What is alive already is not walked by every collection of the loop's garbage."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

@@ -1,0 +1,56 @@
+"""Values that a killed engine lost are made again from the work that made them, back to what was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from orchestrator.pools.execute import Execute
+from orchestrator.protocols import Values
+from orchestrator.records import Ref, Work
+
+RELEASE_EVERY = 64  # works done again between two sweeps
+
+
+def maker(ref: Ref) -> int:
+    """Id of the work whose output this is."""
+    return int(ref.partition(".")[0])
+
+
+class Lineage:
+    """Which work made which value, for all work seen since the last snapshot."""
+
+    def __init__(self) -> None:
+        self._works: dict[int, Work] = {}
+
+    def note(self, works: Iterable[Work]) -> None:
+        self._works.update((work.id, work) for work in works)
+
+    def rebuild(self, wanted: Collection[Ref], values: Values, execute: Execute) -> int:
+        """Puts every wanted value that is missing, and says how many works it did again.
+
+        Inputs always come from lower work ids, so doing them in order of id is enough. What has served is let go.
+        Raises ValueMissing: a value that neither was kept nor can be made again.
+        Cost: the works between the last kept values and the wanted ones, each once.
+        """
+        needed: set[int] = set()
+        last_use: dict[Ref, int] = {}
+        missing = [ref for ref in wanted if ref not in values]
+        while missing:
+            ref = missing.pop()
+            if maker(ref) in needed:
+                continue
+            work = self._works.get(maker(ref))
+            if work is None:
+                values.get(ref)  # says what is missing, for people
+                continue
+            needed.add(work.id)
+            for given in work.inputs.values():
+                last_use[given] = max(last_use.get(given, -1), work.id)
+                if given not in values:
+                    missing.append(given)
+        wanted = set(wanted)
+        for done, work_id in enumerate(sorted(needed), start=1):
+            execute(self._works[work_id])
+            if done % RELEASE_EVERY == 0:
+                values.release(wanted | {ref for ref, user in last_use.items() if user > work_id})
+        return len(needed)
