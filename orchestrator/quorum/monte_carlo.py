@@ -1,0 +1,153 @@
+"""T(k) from each worker's own round trips: rounds are played forward with times drawn from what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.quorum.candidates import candidates
+from orchestrator.quorum.round_times import RoundTimes
+from orchestrator.records import Evidence, RoundTrip
+
+EVERY_K_UP_TO = 64
+GRID = 16
+SAMPLE = 256
+ROUNDS, WARM_UP_ROUNDS = 8, 4
+REPLICAS, REPLICAS_OF_MANY = 48, 16
+AGE_ROUNDS = 50
+KEPT = 5
+"""A worker's last five round trips count, however old they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """What m workers, all of them or a sample, were seen to take.
+
+    trips_s: all usable round trips, worker by worker. first, count: shape [m]; worker i's are
+    trips_s[first[i] : first[i] + count[i]]; one that was never timed has everybody's. at_least_s: shape [m]; a worker
+    that is busy for longer than it ever was takes at least this long, any other 0.
+    """
+
+    trips_s: NDArray[np.float64]
+    first: NDArray[np.int64]
+    count: NDArray[np.int64]
+    at_least_s: NDArray[np.float64]
+
+    def mean_s(self) -> NDArray[np.float64]:
+        """Mean round trip of each worker."""
+        sums = np.concatenate(([0.0], np.cumsum(self.trips_s)))
+        mean: NDArray[np.float64] = (sums[self.first + self.count] - sums[self.first]) / self.count
+        return np.maximum(mean, self.at_least_s)
+
+    def draw(self, random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Round trips, shape [*shape, m], each drawn with replacement from its worker's own."""
+        index = (random.random((*shape, len(self.count))) * self.count).astype(np.int64)
+        drawn: NDArray[np.float64] = self.trips_s[self.first + index]
+        return np.maximum(drawn, self.at_least_s)
+
+
+def round_times(evidence: Evidence, *, current: int, round_s: float = inf) -> RoundTimes | None:
+    """T(k) of the workers present under push-and-wait; None while fewer than half of them were ever timed.
+
+    Every started computation ends, so late results must be among the round trips; then nothing is censored. A busy
+    worker out for longer than any of its round trips is drawn no shorter than that: it is noticed before it answers.
+
+    Args:
+        current: the present k, one of those estimated.
+        round_s: what a round takes now; round trips that ended more than 50 of these ago are left out, but for a
+            worker's last five, because a window of fixed length forgets slowly when workers slow down.
+    Returns:
+        Every k up to 64 workers, above that 16 of them (see `candidates`).
+    Holds: seeded by (evidence.seed, evidence.round) alone; multiplying all times by a power of two multiplies T by it.
+    Cost: see `benchmarks engine`; 1 ms at 10 workers, below 20 ms up to 10,000. Above 256 workers a sample of 256 is
+        played, one from each stratum of the sorted latest round trips, and T_n(k) = T_256(⌈256 k/n⌉): only it is read
+        in full.
+    Source: ours; Xu, Neglia, Sebastianelli 2020 fit T(h, k) to arrivals (see `order_table`), which from a run at one k
+        is off by up to 80 % at the others; this is within 8 %.
+    """
+    n = evidence.present
+    random = np.random.default_rng((evidence.seed % 2**64, evidence.round % 2**64))
+    workers = _read(evidence, min(n, SAMPLE), oldest_s=evidence.now_s - AGE_ROUNDS * round_s)
+    if workers is None:
+        return None
+    m = len(workers.count)
+    ks = candidates(n, current=current, levels=workers.mean_s(), limit=EVERY_K_UP_TO if n <= EVERY_K_UP_TO else GRID)
+    replicas = REPLICAS if n <= EVERY_K_UP_TO else REPLICAS_OF_MANY
+    draws = workers.draw(random, (ROUNDS, replicas))
+    return RoundTimes.rising(ks, push_and_wait(draws, [-(-k * m // n) for k in ks]))
+
+
+def push_and_wait(draws: NDArray[np.float64], ranks: Sequence[int]) -> NDArray[np.float64]:
+    """Mean seconds of a round that waits for the k-th of m workers, for each k of `ranks`, 1 <= k <= m.
+
+    From all idle; a worker still busy when a round opens first ends what it does. The first half of the rounds is left
+    out of the mean. All k share the same draws, so that they differ by k and not by luck.
+
+    Args:
+        draws: shape [rounds, replicas, m], seconds >= 0.
+    Cost: O(rounds · replicas · m) a rank.
+    """
+    rounds, replicas, m = draws.shape
+    seconds = np.zeros(len(ranks))
+    busy, finish = np.empty((replicas, m)), np.empty((replicas, m))
+    for at, rank in enumerate(ranks):
+        busy[:] = 0.0  # how long each worker stays busy with older work after the round opens
+        for number in range(rounds):
+            np.add(busy, draws[number], out=finish)
+            closed = np.partition(finish, rank - 1, axis=1)[:, rank - 1 : rank]  # (replicas, 1)
+            if number >= rounds - WARM_UP_ROUNDS:
+                seconds[at] += float(closed.mean())
+            np.copyto(busy, finish, where=busy < closed)
+            busy -= closed
+            np.maximum(busy, 0.0, out=busy)
+    return seconds / WARM_UP_ROUNDS
+
+
+def _sampled(round_trips: Mapping[str, Sequence[RoundTrip]], m: int) -> list[str]:
+    """Names of the workers to read: all, or of each of m strata of the latest round trips the slowest."""
+    names = sorted(round_trips)
+    if len(names) <= m:
+        return names
+    latest = np.fromiter((trips[-1].duration_s if (trips := round_trips[name]) else 0.0 for name in names), np.float64)
+    order = np.argsort(latest, kind="stable")
+    return [names[order[-(-(stratum + 1) * len(names) // m) - 1]] for stratum in range(m)]
+
+
+def _read(evidence: Evidence, m: int, *, oldest_s: float) -> Workers | None:
+    """The round trips of m workers, a sample if there are more, with nameless untimed ones if there are fewer."""
+    names = _sampled(evidence.round_trips, m)
+    trips: list[float] = []
+    first, count, at_least = [], [], []
+    for name in names:
+        own = _recent(evidence.round_trips[name], oldest_s)
+        elapsed = evidence.in_flight_s.get(name, 0.0)
+        first.append(len(trips))
+        count.append(len(own))
+        at_least.append(elapsed if isfinite(elapsed) and elapsed > max(own, default=0.0) else 0.0)
+        trips += own
+    untimed = m - sum(c > 0 for c in count)
+    if 2 * untimed > m:
+        return None
+    unknown = m - len(names)
+    counts = np.array(count + [0] * unknown, dtype=np.int64)
+    return Workers(
+        trips_s=np.array(trips),
+        first=np.where(counts > 0, np.array(first + [0] * unknown, dtype=np.int64), 0),
+        count=np.where(counts > 0, counts, len(trips)),
+        at_least_s=np.array(at_least + [0.0] * unknown),
+    )
+
+
+def _recent(trips: Sequence[RoundTrip], oldest_s: float) -> list[float]:
+    """The durations that may be drawn, newest first; of work that was ended early the duration is the best there is."""
+    kept: list[float] = []
+    for ended_s, duration_s, _ in reversed(trips):
+        if len(kept) >= KEPT and ended_s < oldest_s:
+            break
+        if isfinite(duration_s) and duration_s >= 0:
+            kept.append(duration_s)
+    return kept
