@@ -39,23 +39,23 @@ class Troubles:
     """
 
     last_error: str = ""
-    non_finite: set[str] = field(default_factory=set)
+    non_finite: dict[str, None] = field(default_factory=dict)
     raising: dict[str, str] = field(default_factory=dict)
 
     def succeeded(self, worker: str) -> None:
         self.last_error = ""
-        self.non_finite.discard(worker)
+        self.non_finite.pop(worker, None)
         self.raising.pop(worker, None)
 
     def left(self, worker: str) -> None:
-        self.non_finite.discard(worker)
+        self.non_finite.pop(worker, None)
         self.raising.pop(worker, None)
 
     def failed(self, worker: str, failure: Failure, present: Collection[str]) -> str:
         """Why the run must end now, or "". present: the connected workers that share this one's role."""
         if failure.cause is Cause.NON_FINITE:
-            self.non_finite.add(worker)
-            if self.non_finite.issuperset(present):
+            self.non_finite[worker] = None
+            if all(other in self.non_finite for other in present):
                 return f"every present worker returned NaN or Inf ({failure.message}): lower the learning rate"
         if failure.cause is Cause.USER_ERROR:
             repeated, self.last_error = failure.message == self.last_error, failure.message

@@ -268,7 +268,7 @@ class Core:
             work = assignment.work
             round_ = self._rounds.get(work.round)
             if round_ is not None and work.counts is Counts.QUORUM:
-                round_.asked.add(assignment.worker)
+                round_.asked[assignment.worker] = None
             self._submit.append(assignment)
 
     # -- rounds -----------------------------------------------------------------------------------------------------

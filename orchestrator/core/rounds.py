@@ -24,7 +24,7 @@ class Round:
     required: int = 0
     counted: list[Told] = field(default_factory=list)
     offsets_s: list[float] = field(default_factory=list)
-    asked: set[str] = field(default_factory=set)
+    asked: dict[str, None] = field(default_factory=dict)  # ordered, as a set is not from one process to the next
     pinned: bool = False
     eligible: int = 0
     present: int = 0

@@ -76,7 +76,7 @@ class State:
     previous_mean: Ref = NONE
     samples: dict[str, int] = field(default_factory=dict)  # by split
     blocks: Blocks = field(default_factory=lambda: Blocks(1))
-    asked: set[str] = field(default_factory=set)  # workers that got a gradient of the newest weights
+    asked: dict[str, None] = field(default_factory=dict)  # workers that got a gradient of the newest weights
     gradients: list[Gradient] = field(default_factory=list)  # counted, in order of work id
     non_finite: dict[int, int] = field(default_factory=dict)  # block -> failed attempts
     signals: dict[str, float] = field(default_factory=dict)
@@ -185,7 +185,7 @@ class SyncTraining:
     def _may_ask(self, worker: str, idle: Idle) -> bool:
         if worker in self._state.asked or worker not in idle:
             return False
-        self._state.asked.add(worker)
+        self._state.asked[worker] = None
         return True
 
     def _gradient(self, worker: str) -> Work:
@@ -248,7 +248,7 @@ class SyncTraining:
                     f"({failure.message})"
                 )
         elif failure.cause not in (Cause.USER_ERROR, Cause.BAD_REPLY, Cause.OUT_OF_MEMORY):
-            state.asked.discard(told.work.place.worker)  # not the worker's fault: it may try again
+            state.asked.pop(told.work.place.worker, None)  # not the worker's fault: it may try again
 
     def _quorum_met(self, counted: Sequence[Told]) -> None:
         state = self._state
