@@ -1,0 +1,204 @@
+"""The folder of shared memory: written once, never changed under a reader, gone with its owner."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.shared_memory import OtherBytes, SharedFolder, SharedMemoryFull, reap
+
+LARGE = 1 << 17  # large enough to become a spare
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ripieno-r-7f3"
+
+
+@pytest.fixture
+def folder(path: Path) -> Iterator[SharedFolder]:
+    folder = SharedFolder(path, create=True)
+    yield folder
+    folder.close()
+
+
+def test_the_parts_come_back_as_one(folder: SharedFolder) -> None:
+    folder.write("1.gradient", [b"ab", bytearray(b"cd"), b"", memoryview(b"ef")])
+    assert bytes(folder.read("1.gradient")) == b"abcdef"
+    assert folder.size_bytes("1.gradient") == 6
+    assert "1.gradient" in folder
+    assert folder.names() == ["1.gradient"]
+
+
+def test_nothing_at_all_can_be_written(folder: SharedFolder) -> None:
+    folder.write("empty", [])
+    assert bytes(folder.read("empty")) == b""
+
+
+def test_another_process_reads_what_this_one_wrote(folder: SharedFolder, path: Path) -> None:
+    folder.write("name", [b"value"])
+    other = SharedFolder(path, create=False)
+    assert bytes(other.read("name")) == b"value"
+    other.close()
+    assert folder.names() == ["name"]
+
+
+def test_the_same_bytes_again_are_no_news_and_others_are_refused(folder: SharedFolder) -> None:
+    folder.write("name", [b"first"])
+    folder.write("name", [b"fir", b"st"])
+    for others in (b"other", b"firs", b"first!"):
+        with pytest.raises(OtherBytes, match="written once"):
+            folder.write("name", [others])
+    assert bytes(folder.read("name")) == b"first"
+
+
+def test_a_view_cannot_be_written_to(folder: SharedFolder) -> None:
+    folder.write("name", [b"value"])
+    view = folder.read("name")
+    with pytest.raises(TypeError):
+        view[0] = 0
+
+
+def test_a_missing_name_is_a_key_error(folder: SharedFolder) -> None:
+    with pytest.raises(KeyError, match="nobody"):
+        folder.read("nobody")
+    with pytest.raises(KeyError, match="nobody"):
+        folder.size_bytes("nobody")
+    folder.remove(["nobody"])
+
+
+@pytest.mark.parametrize("name", ["", "../escape", "a/b", ".owner"])
+def test_a_name_cannot_leave_the_folder(folder: SharedFolder, name: str) -> None:
+    with pytest.raises(ValueError, match="name"):
+        folder.write(name, [b""])
+
+
+def test_a_removed_file_is_written_over_by_the_next_of_its_size(folder: SharedFolder, path: Path) -> None:
+    folder.write("old", [b"o" * LARGE])
+    inode = (path / "old").stat().st_ino
+    folder.remove(["old"])
+    folder.write("new", [b"n" * LARGE])
+    assert (path / "new").stat().st_ino == inode
+    assert bytes(folder.read("new")) == b"n" * LARGE
+    with pytest.raises(KeyError):
+        folder.read("old")
+
+
+def test_a_view_outlives_its_name_and_never_changes(folder: SharedFolder) -> None:
+    folder.write("old", [b"o" * LARGE])
+    view = folder.read("old")
+    folder.remove(["old"])
+    folder.write("new", [b"n" * LARGE])
+    assert bytes(view) == b"o" * LARGE
+    assert bytes(folder.read("new")) == b"n" * LARGE
+
+
+def test_spares_live_until_the_next_removal(folder: SharedFolder, path: Path) -> None:
+    folder.write("old", [b"o" * LARGE])
+    folder.remove(["old"])
+    assert len(list((path / ".spare").glob("*/*"))) == 1
+    folder.remove([])
+    assert not list((path / ".spare").glob("*/*"))
+
+
+def test_the_folder_is_for_its_user_alone_and_ends_with_its_creator(path: Path) -> None:
+    folder = SharedFolder(path, create=True)
+    assert path.stat().st_mode & 0o777 == 0o700
+    folder.close()
+    assert not path.exists()
+
+
+def test_two_living_owners_cannot_have_one_folder(folder: SharedFolder, path: Path) -> None:
+    folder.write("name", [b"value"])
+    with pytest.raises(FileExistsError, match="in use"):
+        SharedFolder(path, create=True)
+    assert bytes(folder.read("name")) == b"value"
+    assert reap(path.parent, "ripieno-") == []
+
+
+def test_who_joins_needs_a_folder(path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        SharedFolder(path, create=False)
+
+
+def test_a_dead_owners_folder_is_reaped_or_replaced(path: Path) -> None:
+    program = (
+        "import sys, signal; from pathlib import Path; from cluster.shared_memory import SharedFolder\n"
+        "for name in sys.argv[1:]: globals()[name] = SharedFolder(Path(name), create=True)\n"
+        "print('made', flush=True); signal.pause()"
+    )
+    names = [str(path), str(path) + "-2"]
+    owner = subprocess.Popen([sys.executable, "-c", program, *names], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == "made\n"
+    assert reap(path.parent, "ripieno-") == []
+    owner.send_signal(signal.SIGKILL)
+    owner.communicate()
+    SharedFolder(path, create=True).close()
+    assert reap(path.parent, "ripieno-") == [Path(names[1])]
+    assert list(path.parent.iterdir()) == []
+
+
+def test_too_little_room_is_told_in_numbers(folder: SharedFolder) -> None:
+    folder.require_room(1)
+    with pytest.raises(SharedMemoryFull, match=r"needs 1,000,000,000,000 MB .* free.*--shm-size"):
+        folder.require_room(10**18)
+
+
+def test_many_processes_may_write_one_name(folder: SharedFolder, path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from cluster.shared_memory import OtherBytes, SharedFolder\n"
+        "folder = SharedFolder(Path(sys.argv[1]), create=False); mine = sys.argv[2].encode() * 100_000\n"
+        "sys.stdin.readline()\n"
+        "wins = 0\n"
+        "for number in range(100):\n"
+        "    try: folder.write(f'{number}.x', [mine]); wins += 1\n"
+        "    except OtherBytes: pass\n"
+        "print(wins)"
+    )
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(path), letter],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for letter in "abc"
+    ]
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    wins = [int(writer.communicate()[0]) for writer in writers]
+    values = [bytes(folder.read(name)) for name in folder.names()]
+    assert len(values) == sum(wins) == 100
+    assert all(value == value[:1] * 100_000 for value in values)
+
+
+def test_where_memory_is_short_spares_are_given_up_and_then_it_is_full(tmp_path: Path) -> None:
+    """On a tmpfs of 1 MB in a mount namespace of its own."""
+    program = (
+        "import sys; from pathlib import Path; from cluster.shared_memory import SharedFolder, SharedMemoryFull\n"
+        "folder = SharedFolder(Path(sys.argv[1]) / 'values', create=True)\n"
+        "folder.write('first', [b'a' * 700_000]); folder.remove(['first'])\n"
+        "folder.write('second', [b'b' * 600_000])\n"
+        "try: folder.write('third', [b'c' * 600_000])\n"
+        "except SharedMemoryFull as error: print(error)\n"
+        "print(folder.names(), bytes(folder.read('second')) == b'b' * 600_000)"
+    )
+    small = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    mount = 'mount -t tmpfs -o size=1m none "$0"'
+    if subprocess.run([*small, mount, str(tmp_path)], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a tmpfs in a namespace of their own")
+    ran = subprocess.run(
+        [*small, f'{mount} && exec "$@"', str(tmp_path), sys.executable, "-c", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    full, names = ran.stdout.splitlines()
+    assert "needs 1 MB" in full
+    assert names == "['second'] True"
