@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from orchestrator.records import Json, Wake
@@ -21,6 +22,7 @@ class Started(NamedTuple):
     fingerprint: Json
     seed: int
     started_at: str
+    paths: Sequence[str] = ()
 
 
 class Snapshot(NamedTuple):
@@ -40,11 +42,12 @@ class Resumed(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """outcome: "done" or "failed"; weights_sha256: of the final weights, or ""."""
+    """outcome: "done" or "failed". weights_sha256: of the final weights, or "". decisions: `Core.decisions` at the end."""
 
     outcome: str
     reason: str
     weights_sha256: str
+    decisions: str
 
 
 Record: TypeAlias = Started | Wake | Snapshot | Resumed | Ended

@@ -40,7 +40,7 @@ class JournalContract:
             Wake(2.5, (Result(1, 2, "w2", {}, {}, 0.0, 2.4, Failure(Cause.USER_ERROR, "no", "line\nline")),)),
             Snapshot(4, "snapshot-5.json", "f" * 64),
             Resumed(2, None, "2025-11-23T20:01:00Z"),
-            Ended("done", "", "a" * 64),
+            Ended("done", "", "a" * 64, "b" * 64),
         ]
         for record in everything:
             journal.append(record)
