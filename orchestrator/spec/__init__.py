@@ -1,9 +1,7 @@
 """What a user asks for: the models of a spec, and the one gate that a spec passes before anything starts."""
 
+from orchestrator.spec.check import check
 from orchestrator.spec.models import (
-    Every,
-    EveryEpochs,
-    EveryRounds,
     Inject,
     Optimizer,
     PerWorker,
@@ -18,22 +16,25 @@ from orchestrator.spec.models import (
     Train,
     TrainSpec,
 )
+from orchestrator.spec.problems import Problem, SpecInvalid
+from orchestrator.spec.schema import json_schema
 
 __all__ = [
-    "Every",
-    "EveryEpochs",
-    "EveryRounds",
     "Inject",
     "Optimizer",
     "PerWorker",
+    "Problem",
     "Quorum",
     "Resources",
     "Slow",
     "Spec",
+    "SpecInvalid",
     "StaticOptions",
     "StaticQuorum",
     "Times",
     "Tracking",
     "Train",
     "TrainSpec",
+    "check",
+    "json_schema",
 ]

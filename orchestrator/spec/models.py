@@ -37,28 +37,6 @@ Quorum: TypeAlias = Annotated[
 ]
 
 
-class EveryEpochs(_Frozen):
-    """An interval in passes over the training data."""
-
-    epochs: float = Field(gt=0, description="passes over the training data; fractions are allowed")
-
-
-class EveryRounds(_Frozen):
-    """An interval in rounds."""
-
-    rounds: int = Field(ge=1, description="rounds, one optimizer step each")
-
-
-def _is_rounds(given: object) -> bool:
-    return isinstance(given, EveryRounds) or (isinstance(given, dict) and "rounds" in given)
-
-
-Every: TypeAlias = Annotated[
-    Annotated[EveryEpochs, Tag("<epochs>")] | Annotated[EveryRounds, Tag("<rounds>")],
-    Discriminator(lambda given: "<rounds>" if _is_rounds(given) else "<epochs>"),
-]
-
-
 class Optimizer(_Frozen):
     """An optimizer of torch.optim and its options: every further key is an option of that class."""
 
@@ -66,12 +44,12 @@ class Optimizer(_Frozen):
     __pydantic_extra__: dict[str, JsonValue]
 
     name: str = Field(description="a class of torch.optim, in any case: sgd, adamw, …")
-    lr: float | None = Field(default=None, gt=0, description="learning rate; null: the default of torch.optim")
+    lr: float = Field(gt=0, description="learning rate")
 
     @property
     def options(self) -> dict[str, JsonValue]:
-        """All options that were given, `lr` among them: keyword arguments of the class."""
-        return ({} if self.lr is None else {"lr": self.lr}) | self.__pydantic_extra__
+        """Keyword arguments of the class: `lr` and all further keys."""
+        return {"lr": self.lr, **self.__pydantic_extra__}
 
 
 class Train(_Frozen):
@@ -92,9 +70,8 @@ class Train(_Frozen):
     )
     epochs: float = Field(default=1.0, gt=0, description="passes over the training data; fractions are allowed")
     model: dict[str, JsonValue] = Field(default={}, description="arguments of Task.model")
-    evaluate_every: Every = Field(
-        default=EveryEpochs(epochs=1.0),
-        description="evaluation during training: {epochs: X} or {rounds: N}; one is always made at the end",
+    evaluate_every: float = Field(
+        default=1.0, gt=0, description="epochs between evaluations on validation data; the end is always evaluated"
     )
 
 
@@ -167,10 +144,12 @@ class TrainSpec(_Frozen):
     times: Times = Field(default=Times(), description="the only times to set")
     inject: Inject = Field(default=Inject(), description="faults made on purpose, for demonstrations")
 
-    @property
-    def tracking_uri(self) -> str:
-        """Where this run is tracked: as given, else a SQLite file beside the state folder."""
-        return self.tracking.uri or f"sqlite:///{Path(self.state).resolve().parent / 'mlflow.db'}"
+    def tracking_uri(self, state: Path) -> str:
+        """Where this run is tracked: as given, else a SQLite file beside the state folder.
+
+        state: that folder as it was found; `self.state` may be relative, and a resumed run may start elsewhere.
+        """
+        return self.tracking.uri or f"sqlite:///{state.resolve().parent / 'mlflow.db'}"
 
     @property
     def canonical_json(self) -> str:

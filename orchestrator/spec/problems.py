@@ -1,0 +1,68 @@
+"""What is wrong with a spec, for whoever wrote it."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from orchestrator.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Keys: TypeAlias = tuple[str | int, ...]
+"""Where a value stands in a spec, from the outside in: ("train", "quorum")."""
+
+
+class Problem(NamedTuple):
+    """One thing to mend.
+
+    place: "train.yaml:7" or "--set train.workers=0", or "" for a spec made in Python. keys: of the value, or ().
+    message: a sentence that says what was given, what is allowed, and the nearest spelling; it names the keys.
+    """
+
+    place: str
+    keys: Keys
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place} {self.message}".lstrip()
+
+
+class Complaint(NamedTuple):
+    """A problem whose place is not known yet.
+
+    about: keys of the values it is about, the one to mend first. With one of them broken it says nothing.
+    """
+
+    about: tuple[Keys, ...]
+    message: str
+
+
+class SpecInvalid(BadInput):
+    """A spec that cannot run, with every problem found, in the order of its lines."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+def dotted(keys: Keys) -> str:
+    """The keys as a user writes them: train.quorum.static.k."""
+    return ".".join(str(key) for key in keys)
+
+
+def did_you_mean(word: str, candidates: Iterable[str]) -> str:
+    """ "; did you mean 'dynamic'?" for the nearest candidate, or "" when none is near."""
+    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    near = get_close_matches(word.lower(), by_lower, n=1)
+    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
+def shown(given: object) -> str:
+    """A given value as short text on one line, in the words of YAML."""
+    text = {"None": "null", "True": "true", "False": "false"}.get(repr(given), repr(given))
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,96 @@
+"""A spec's single values: what pydantic finds in them, as sentences for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from orchestrator.spec.models import QuorumName, TrainSpec
+from orchestrator.spec.problems import Keys, Problem, did_you_mean, dotted, shown
+from orchestrator.spec.schema import allowed, meaning, names, nearest, options
+from orchestrator.spec.source import Source
+
+STAND_INS: Mapping[Keys, object] = {("task",): "", ("train",): {"workers": 1}, ("train", "workers"): 1}
+"""For required values that are broken, so that the rest can still be looked at."""
+
+
+def shape(source: Source) -> tuple[TrainSpec, tuple[Problem, ...]]:
+    """The spec, with stand-ins and defaults for what is broken, and a problem for each broken value."""
+    data = deepcopy(source.data)
+    problems: dict[Keys, Problem] = {}
+    while True:
+        try:
+            return TrainSpec.model_validate(data), tuple(problems.values())
+        except ValidationError as invalid:
+            errors = [(_keys(error["loc"], data), error) for error in invalid.errors(include_url=False)]
+        if not problems:  # the first pass finds all; later ones only what our mending uncovered
+            sentences = (_sentence(keys, error, data) for keys, error in errors)
+            problems = {keys: Problem(source.place(keys), keys, message) for keys, message in sentences}
+        for keys, error in errors:
+            _mend(data, keys[:-1] if error["type"] == "missing" and keys not in STAND_INS else keys)
+
+
+def _keys(loc: Sequence[str | int], data: Any) -> Keys:
+    """Where an error stands, without the steps through unions and types that pydantic adds."""
+    keys: list[str | int] = []
+    for step in loc:
+        inside = step in data if isinstance(data, dict) else isinstance(data, list) and isinstance(step, int)
+        if inside:
+            keys.append(step)
+            data = data[step]
+    missing = loc and loc[-1] not in keys[-1:] and isinstance(data, dict) and loc[-1] in names(tuple(keys))
+    return (*keys, loc[-1]) if missing else tuple(keys)
+
+
+def _mend(data: Any, keys: Keys) -> None:
+    """Takes out the innermost key of a mapping on the way, or puts its stand-in."""
+    while not all(isinstance(key, str) for key in keys):
+        keys = keys[:-1]
+    for key in keys[:-1]:
+        data = data.get(key, {})
+    if keys in STAND_INS:
+        data[keys[-1]] = deepcopy(STAND_INS[keys])
+    else:
+        data.pop(keys[-1], None)
+
+
+def _sentence(keys: Keys, error: ErrorDetails, data: Any) -> tuple[Keys, str]:
+    """The keys to complain about, and the sentence, which names them."""
+    kind, given = error["type"], shown(error["input"])
+    if keys[:2] == ("train", "quorum") and _is_about_the_name(keys, kind):
+        return keys[:2], f"train.quorum: {_not_a_quorum(data['train']['quorum'])}"
+    if kind == "extra_forbidden":
+        return keys, f"{dotted(keys)}: no such key{nearest(keys) or '.'} Allowed: {', '.join(names(keys[:-1]))}."
+    if kind == "missing":
+        return keys, f"{dotted(keys)}: missing; give {allowed(keys)} ({meaning(keys)})."
+    if kind == "finite_number":
+        return keys, f"{dotted(keys)}: {given} is not finite; allowed is {allowed(keys)}."
+    if error["loc"][-1] == "[key]":
+        return keys, f"{dotted(keys)}: the name {given} is not text; put it in quotes."
+    return (
+        keys,
+        f"{dotted(keys)}: {given} is not {allowed(keys)}{did_you_mean(str(error['input']), options(keys)) or '.'}",
+    )
+
+
+def _is_about_the_name(keys: Keys, kind: str) -> bool:
+    """Whether an error in train.quorum is about which quorum it is, not about its options."""
+    return len(keys) == 2 or (len(keys) == 3 and kind in ("missing", "extra_forbidden"))
+
+
+def _not_a_quorum(given: object) -> str:
+    """What is wrong with a value of train.quorum."""
+    known = get_args(QuorumName)
+    name = next(iter(given)) if isinstance(given, dict) and len(given) == 1 else given
+    if name == "first":
+        return "'first' is for work without rounds; a training round that waits for one result is static: {k: 1}."
+    if name == "static":
+        return "'static' must know how many to wait for: static: {k: N}."
+    if name in known:
+        return f"{name!r} has no options; write quorum: {name}."
+    near = did_you_mean(str(name), (*known, "static"))
+    return f"{shown(name)} is not a quorum{near or '.'} Allowed: full, static: {{k: N}}, dynamic, dbw, adasync, rate."
