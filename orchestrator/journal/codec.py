@@ -30,7 +30,7 @@ _EVENTS: tuple[tuple[type[Event], msgspec.msgpack.Decoder[Any]], ...] = (
 _WAKE_TAG = 0
 _RECORDS: tuple[tuple[type[Record], msgspec.msgpack.Decoder[Any]], ...] = (
     (Wake, msgspec.msgpack.Decoder(tuple[_Number, list[tuple[int, msgspec.Raw]]])),
-    (Started, msgspec.msgpack.Decoder(tuple[str, Any, str, str, Any, int, str, list[str]])),
+    (Started, msgspec.msgpack.Decoder(tuple[str, Any, str, str, Any, int, str, tuple[str, ...]])),
     (Snapshot, msgspec.msgpack.Decoder(Snapshot)),
     (Resumed, msgspec.msgpack.Decoder(tuple[int, Any, str])),
     (Ended, msgspec.msgpack.Decoder(Ended)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from orchestrator.records import Json, Wake
@@ -22,7 +21,7 @@ class Started(NamedTuple):
     fingerprint: Json
     seed: int
     started_at: str
-    paths: Sequence[str] = ()
+    paths: tuple[str, ...] = ()
 
 
 class Snapshot(NamedTuple):
