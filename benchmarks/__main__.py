@@ -1,0 +1,32 @@
+"""`python -m benchmarks --list`, `python -m benchmarks NAME [--quick] [--json FILE]`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+BENCHMARKS = {"engine": "items/s of the whole engine on the virtual pool, journal bytes, cost of a decision"}
+
+
+def main(
+    name: Annotated[str, typer.Argument(help="which one; see --list")] = "",
+    quick: Annotated[bool, typer.Option("--quick", help="the same rows, smaller: at most three minutes")] = False,
+    json: Annotated[Path | None, typer.Option("--json", help="write the report there too")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="name the benchmarks")] = False,
+) -> None:
+    """Measurements, side by side with their peers in one run."""
+    if list_ or name not in BENCHMARKS:
+        for known, what in BENCHMARKS.items():
+            typer.echo(f"{known:16} {what}")
+        raise typer.Exit(0 if list_ else 2)
+    report = import_module(f"benchmarks.{name}").measure(quick=quick)
+    report.show()
+    if json is not None:
+        report.write(json)
+
+
+if __name__ == "__main__":
+    typer.run(main)
