@@ -87,22 +87,24 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """The time one attempt takes.
+    """The time one attempt takes, by worker number.
 
-    model: of a normal worker. factors: worker number -> how many times slower it is. changes: in order of time.
-    fixed_s: kinds of work with a time of their own (e.g. the aggregator's), whatever the worker.
+    model: of all workers that have none of their own. factors: how many times slower a worker is. changes: in order of
+    time. by_kind: kinds of work with a time of their own, whatever the worker (the aggregator's, say).
     """
 
     model: Model = field(default_factory=Constant)
+    by_worker: Mapping[int, Model] = field(default_factory=dict)
     factors: Mapping[int, float] = field(default_factory=dict)
     changes: Sequence[Change] = ()
-    fixed_s: Mapping[str, float] = field(default_factory=dict)
+    by_kind: Mapping[str, Model] = field(default_factory=dict)
 
     def seconds(self, kind: str, worker: int, now_s: float, uniform: float) -> float:
-        if kind in self.fixed_s:
-            return self.fixed_s[kind]
+        """uniform: in [0, 1), the only chance in it."""
+        if kind in self.by_kind:
+            return self.by_kind[kind].seconds(uniform)
         factor = self.factors.get(worker, 1.0)
         for change in self.changes:
             if now_s >= change.at_s and worker in change.workers:
                 factor = change.factor
-        return self.model.seconds(uniform) * factor
+        return self.by_worker.get(worker, self.model).seconds(uniform) * factor

@@ -37,7 +37,7 @@ class SyncTrainingSettings:
 
     batch_size: samples of one gradient, >= 1. epochs: > 0, may be a fraction. optimizer: {"name": …, "lr": …, …}.
     clip_norm: > 0, of the mean gradient; None: no clipping. model: arguments of the task's model().
-    evaluate_every: epochs between evaluations on the validation split, > 0.
+    evaluate_every: between evaluations on the validation split, {"epochs": > 0} or {"rounds": >= 1}.
     gradient_statistics: whether the quorum wants `change_norm2`, `step_norm2` and `step_dot_gradient`; they cost one
         more pass over the parameters a step and one more value.
     """
@@ -47,7 +47,7 @@ class SyncTrainingSettings:
     optimizer: Mapping[str, Any]
     clip_norm: float | None = None
     model: Mapping[str, Any] = field(default_factory=dict)
-    evaluate_every: float = 1.0
+    evaluate_every: Mapping[str, float] = field(default_factory=lambda: {"epochs": 1.0})
     gradient_statistics: bool = False
 
 
@@ -307,11 +307,17 @@ class SyncTraining:
         if state.blocks.all_used(below=ceil(settings.epochs * state.blocks.per_epoch)):
             state.phase = Phase.TEST
             state.evaluation = Evaluation("test", state.step, state.weights, state.samples["test"], together=True)
-        elif state.blocks.used >= (state.evaluations + 1) * settings.evaluate_every * state.blocks.per_epoch:
+        elif self._evaluation_due():
             state.evaluations += 1
             if state.evaluation is None:  # the one before is still under way: this one is left out
                 samples = state.samples["validation"]
                 state.evaluation = Evaluation("validation", state.step, state.weights, samples)
+
+    def _evaluation_due(self) -> bool:
+        state, every = self._state, self.settings.evaluate_every
+        if "rounds" in every:
+            return state.step >= (state.evaluations + 1) * every["rounds"]
+        return state.blocks.used >= (state.evaluations + 1) * every["epochs"] * state.blocks.per_epoch
 
     def _evaluated(self, told: Told) -> Sequence[Row]:
         state = self._state
