@@ -2,6 +2,8 @@
 
 from orchestrator.spec.check import check
 from orchestrator.spec.models import (
+    EveryEpochs,
+    EveryRounds,
     Inject,
     Optimizer,
     PerWorker,
@@ -20,6 +22,8 @@ from orchestrator.spec.problems import Problem, SpecInvalid
 from orchestrator.spec.schema import json_schema
 
 __all__ = [
+    "EveryEpochs",
+    "EveryRounds",
     "Inject",
     "Optimizer",
     "PerWorker",

@@ -37,6 +37,28 @@ Quorum: TypeAlias = Annotated[
 ]
 
 
+class EveryEpochs(_Frozen):
+    """An interval in passes over the training data."""
+
+    epochs: float = Field(gt=0, description="passes over the training data; fractions are allowed")
+
+
+class EveryRounds(_Frozen):
+    """An interval in rounds."""
+
+    rounds: int = Field(ge=1, description="rounds, one step of the optimizer each")
+
+
+def _is_rounds(given: object) -> bool:
+    return isinstance(given, EveryRounds) or (isinstance(given, dict) and "rounds" in given)
+
+
+Every: TypeAlias = Annotated[
+    Annotated[EveryEpochs, Tag("<epochs>")] | Annotated[EveryRounds, Tag("<rounds>")],
+    Discriminator(lambda given: "<rounds>" if _is_rounds(given) else "<epochs>"),
+]
+
+
 class Optimizer(_Frozen):
     """An optimizer of torch.optim and its options: every further key is an option of that class."""
 
@@ -70,8 +92,9 @@ class Train(_Frozen):
     )
     epochs: float = Field(default=1.0, gt=0, description="passes over the training data; fractions are allowed")
     model: dict[str, JsonValue] = Field(default={}, description="arguments of Task.model")
-    evaluate_every: float = Field(
-        default=1.0, gt=0, description="epochs between evaluations on validation data; the end is always evaluated"
+    evaluate_every: Every = Field(
+        default=EveryEpochs(epochs=1.0),
+        description="between evaluations on validation data, {epochs: X} or {rounds: N}; the end is always evaluated",
     )
 
 

@@ -17,6 +17,8 @@ from orchestrator.spec.source import Source
 STAND_INS: Mapping[Keys, object] = {("task",): "", ("train",): {"workers": 1}, ("train", "workers"): 1}
 """For required values that are broken, so that the rest can still be looked at."""
 
+EVERY = "{epochs: X} or {rounds: N}"
+
 
 def shape(source: Source) -> tuple[TrainSpec, tuple[Problem, ...]]:
     """The spec, with stand-ins and defaults for what is broken, and a problem for each broken value."""
@@ -61,8 +63,10 @@ def _mend(data: Any, keys: Keys) -> None:
 def _sentence(keys: Keys, error: ErrorDetails, data: Any) -> tuple[Keys, str]:
     """The keys to complain about, and the sentence, which names them."""
     kind, given = error["type"], shown(error["input"])
-    if keys[:2] == ("train", "quorum") and _is_about_the_name(keys, kind):
+    if keys[:2] == ("train", "quorum") and _is_about_the_choice(keys, kind):
         return keys[:2], f"train.quorum: {_not_a_quorum(data['train']['quorum'])}"
+    if keys[:2] == ("train", "evaluate_every") and _is_about_the_choice(keys, kind):
+        return keys[:2], f"train.evaluate_every: {shown(data['train']['evaluate_every'])} is not {EVERY}."
     if kind == "extra_forbidden":
         return keys, f"{dotted(keys)}: no such key{nearest(keys) or '.'} Allowed: {', '.join(names(keys[:-1]))}."
     if kind == "missing":
@@ -77,8 +81,8 @@ def _sentence(keys: Keys, error: ErrorDetails, data: Any) -> tuple[Keys, str]:
     )
 
 
-def _is_about_the_name(keys: Keys, kind: str) -> bool:
-    """Whether an error in train.quorum is about which quorum it is, not about its options."""
+def _is_about_the_choice(keys: Keys, kind: str) -> bool:
+    """Whether an error is about which of some one-key mappings it is, not about what that key holds."""
     return len(keys) == 2 or (len(keys) == 3 and kind in ("missing", "extra_forbidden"))
 
 
