@@ -1,0 +1,197 @@
+"""What the wakes of a run add up to, for whoever watches it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from orchestrator.records import WORKER, Actions, Assignment, Counts, Decided, Joined, Result, Row, Wake
+
+WINDOW_S = 10.0
+"""Rates are means over this long, or over the last round if that is longer."""
+
+SMOOTHING = 0.1
+"""Share of the newest value in the running means of loss and round trips."""
+
+FEW_WORKERS = 12
+"""Up to so many workers are shown one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLine:
+    """One worker. busy_s: how long it has been at its work; None: idle. late: results that came after their round."""
+
+    worker: str
+    busy_s: float | None
+    round_trip_s: float | None
+    late: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The figures of one moment.
+
+    epochs: to be done in all. left_s: None while nobody knows. loss: running mean. evaluations: the newest of each.
+    arrived: results of the open round. wait_for: None before the first decision. wasted: share of the workers' time
+    whose results nobody used. waiting: why the run stands still, or "". lines: one a worker; () when there are many.
+    """
+
+    elapsed_s: float
+    epoch: float
+    epochs: float
+    left_s: float | None
+    rounds: int
+    loss: float | None
+    evaluations: Mapping[str, float]
+    eligible: int
+    present: int
+    arrived: int
+    wait_for: int | None
+    why: str
+    waiting: str
+    samples_per_s: float
+    rounds_per_s: float
+    wasted: float
+    failures: Mapping[str, int]
+    busy: int
+    lines: tuple[WorkerLine, ...]
+
+
+class _Mark(NamedTuple):
+    """What had been done by then."""
+
+    now_s: float
+    epoch: float
+    samples: float
+    rounds: int
+
+
+@dataclass(slots=True)
+class _Worker:
+    busy: dict[int, float] = field(default_factory=dict)  # work id -> when it was given
+    round_trip_s: float | None = None
+    late: int = 0
+
+
+@dataclass(slots=True)
+class Figures:
+    """Adds up wakes; its clock is the pool's. Cost: some microseconds a wake, whatever the number of workers."""
+
+    epochs: float
+    _first_s: float | None = None
+    _last_s: float = 0.0
+    _marks: deque[_Mark] = field(default_factory=deque)
+    _done: _Mark = field(default_factory=lambda: _Mark(0.0, 0.0, 0.0, 0))
+    _loss: float | None = None
+    _evaluations: dict[str, float] = field(default_factory=dict)
+    _decided: Decided | None = None
+    _waiting: str = ""
+    _met: int = -1  # newest round whose quorum was met
+    _counting: int = -1  # the round that `_arrived` belongs to
+    _arrived: int = 0
+    _used_s: float = 0.0
+    _wasted_s: float = 0.0
+    _failures: dict[str, int] = field(default_factory=dict)
+    _workers: dict[str, _Worker] = field(default_factory=dict)
+    _out: dict[int, Assignment] = field(default_factory=dict)
+
+    def add(self, wake: Wake, actions: Actions) -> None:
+        """One wake, and what the core made of it."""
+        self._last_s = wake.now_s
+        if self._first_s is None:
+            self._first_s = wake.now_s
+        for event in wake.events:
+            if isinstance(event, Result):
+                self._answered(event)
+            elif not isinstance(event, Joined):
+                self._workers.pop(event.worker, None)
+            elif event.role == WORKER:
+                self._workers[event.worker] = _Worker()
+        for assignment in actions.submit:
+            self._out[assignment.work.id] = assignment
+            if assignment.worker in self._workers:
+                self._workers[assignment.worker].busy[assignment.work.id] = wake.now_s
+        for told in actions.told:
+            if told.work.counts is Counts.QUORUM:
+                self._met = max(self._met, told.work.round)
+        for row in actions.rows:
+            self._recorded(row, wake.now_s)
+        if actions.decided:
+            self._decided = actions.decided[-1]
+        self._waiting = actions.waiting
+
+    def frame(self, now_s: float | None = None) -> Frame:
+        """The figures now; now_s: on the pool's clock, by default that of the last wake."""
+        now_s = self._last_s if now_s is None else now_s
+        start = self._marks[0] if self._marks else self._done
+        done, span_s = self._done, max(now_s - start.now_s, 1e-9)
+        epochs_per_s = (done.epoch - start.epoch) / span_s
+        decided, workers = self._decided, self._workers
+        return Frame(
+            elapsed_s=now_s - (now_s if self._first_s is None else self._first_s),
+            epoch=done.epoch,
+            epochs=self.epochs,
+            left_s=max(self.epochs - done.epoch, 0.0) / epochs_per_s if epochs_per_s > 0 else None,
+            rounds=done.rounds,
+            loss=self._loss,
+            evaluations=dict(self._evaluations),
+            eligible=decided.eligible if decided else len(workers),
+            present=decided.present if decided else len(workers),
+            arrived=self._arrived,
+            wait_for=decided.decision.wait_for if decided else None,
+            why=decided.decision.why if decided else "",
+            waiting=self._waiting,
+            samples_per_s=(done.samples - start.samples) / span_s,
+            rounds_per_s=(done.rounds - start.rounds) / span_s,
+            wasted=self._wasted_s / ((self._wasted_s + self._used_s) or 1.0),
+            failures=dict(self._failures),
+            busy=sum(1 for worker in workers.values() if worker.busy),
+            lines=tuple(_line(name, workers[name], now_s) for name in sorted(workers))
+            if len(workers) <= FEW_WORKERS
+            else (),
+        )
+
+    def _answered(self, result: Result) -> None:
+        assignment = self._out.pop(result.work_id, None)
+        if result.failure is not None:
+            self._failures[result.failure.cause] = self._failures.get(result.failure.cause, 0) + 1
+        if assignment is None:
+            return
+        worker = self._workers.get(assignment.worker, _Worker())
+        round_trip_s = result.received_s - worker.busy.pop(result.work_id, result.received_s)
+        if assignment.work.counts is not Counts.QUORUM:
+            return
+        late = assignment.work.round <= self._met
+        if late or result.failure is not None:
+            self._wasted_s += result.computed_s
+            worker.late += late
+        else:
+            self._used_s += result.computed_s
+            if assignment.work.round != self._counting:
+                self._counting, self._arrived = assignment.work.round, 0
+            self._arrived += 1
+        worker.round_trip_s = _smoothed(worker.round_trip_s, round_trip_s)
+
+    def _recorded(self, row: Row, now_s: float) -> None:
+        for name, value in row.metrics.items():
+            if name.startswith(("test_", "validation_")):
+                self._evaluations[name] = value
+        if "loss" not in row.metrics:
+            return
+        self._loss = _smoothed(self._loss, row.metrics["loss"])
+        samples = self._done.samples + row.metrics.get("samples", 0.0)
+        self._done = _Mark(now_s, row.metrics.get("epoch", self._done.epoch), samples, row.step)
+        self._marks.append(self._done)
+        while len(self._marks) > 2 and self._marks[1].now_s < now_s - WINDOW_S:
+            self._marks.popleft()
+
+
+def _smoothed(mean: float | None, value: float) -> float:
+    return value if mean is None else mean + SMOOTHING * (value - mean)
+
+
+def _line(name: str, worker: _Worker, now_s: float) -> WorkerLine:
+    busy_s = now_s - min(worker.busy.values()) if worker.busy else None
+    return WorkerLine(name, busy_s, worker.round_trip_s, worker.late)

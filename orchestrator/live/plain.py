@@ -1,0 +1,24 @@
+"""The live view of a log file: one frame as one line."""
+
+from __future__ import annotations
+
+from orchestrator.live.figures import Frame
+from orchestrator.live.terminal import duration, metric
+
+
+def line(frame: Frame) -> str:
+    """The same figures as in a terminal, the most wanted first."""
+    if frame.waiting:
+        return f"{duration(frame.elapsed_s)} waiting: {frame.waiting}"
+    known = {} if frame.loss is None else {"loss": frame.loss}
+    parts = [
+        f"{duration(frame.elapsed_s)} epoch {frame.epoch:.2f} of {frame.epochs:g}",
+        *(metric(*item) for item in (known | dict(frame.evaluations)).items()),
+        f"waits for {frame.wait_for} of {frame.present}" if frame.wait_for is not None else "no round yet",
+        f"{frame.samples_per_s:,.0f} samples/s",
+        f"{frame.rounds_per_s:,.1f} rounds/s",
+        f"{frame.wasted:.0%} wasted",
+    ]
+    if frame.left_s is not None:
+        parts.append(f"{duration(frame.left_s)} left")
+    return " · ".join(parts)

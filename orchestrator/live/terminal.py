@@ -1,0 +1,90 @@
+"""The live view of a terminal: one frame as a block of lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.live.figures import Frame, WorkerLine
+
+
+def block(title: str, frame: Frame) -> RenderableType:
+    """All of a frame; title: of the run."""
+    body = Table.grid(padding=(0, 2))
+    body.add_column(style="dim", no_wrap=True)
+    body.add_column()
+    body.add_row("epochs", _progress(frame))
+    body.add_row("metrics", _metrics(frame))
+    body.add_row("quorum", _quorum(frame))
+    body.add_row("speed", _speed(frame))
+    parts: list[RenderableType] = [Text(title, style="bold", no_wrap=True, overflow="ellipsis"), body]
+    if frame.lines:
+        parts.append(_workers(frame.lines))
+    return Group(*parts)
+
+
+def duration(seconds: float) -> str:
+    """0:02:05, or 3 days, 0:02:05."""
+    return str(timedelta(seconds=round(seconds)))
+
+
+def metric(name: str, value: float) -> str:
+    """A metric as people read it: "test accuracy 0.914"."""
+    return f"{name.replace('_', ' ')} {value:.4g}"
+
+
+def _progress(frame: Frame) -> RenderableType:
+    share = min(frame.epoch / frame.epochs, 1.0)
+    left = f" · {duration(frame.left_s)} left" if frame.left_s is not None else ""
+    row = Table.grid(padding=(0, 2))
+    row.add_column(width=24)
+    row.add_column(no_wrap=True)
+    row.add_row(
+        ProgressBar(total=1.0, completed=share, width=24),
+        f"{frame.epoch:.2f} of {frame.epochs:g} · {share:.0%} · {duration(frame.elapsed_s)}{left}",
+    )
+    return row
+
+
+def _metrics(frame: Frame) -> Text:
+    known = {} if frame.loss is None else {"loss": frame.loss}
+    return Text(" · ".join(metric(*item) for item in (known | dict(frame.evaluations)).items()) or "none yet")
+
+
+def _quorum(frame: Frame) -> Text:
+    if frame.waiting:
+        return Text(f"waiting: {frame.waiting}", style="yellow")
+    if not frame.present:
+        return Text("workers are starting")
+    sets = f"{frame.eligible} eligible · {frame.present} present · {frame.arrived} arrived"
+    if frame.wait_for is None:
+        return Text(sets)
+    return Text.assemble(sets, " · waits for ", (str(frame.wait_for), "bold"), (f"\n{frame.why}", "dim"))
+
+
+def _speed(frame: Frame) -> Text:
+    text = Text(
+        f"{frame.samples_per_s:,.0f} samples/s · {frame.rounds_per_s:,.1f} rounds/s · {frame.wasted:.0%} wasted"
+    )
+    if frame.failures:
+        failed = ", ".join(f"{count} {cause}" for cause, count in sorted(frame.failures.items()))
+        text.append(f" · failed: {failed}", "yellow")
+    return text
+
+
+def _workers(lines: Sequence[WorkerLine]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("worker")
+    table.add_column("now")
+    table.add_column("round trip", justify="right")
+    table.add_column("late", justify="right")
+    for line in lines:
+        now = Text("idle", "dim") if line.busy_s is None else Text(f"busy {line.busy_s:.2f} s", "green")
+        round_trip = "" if line.round_trip_s is None else f"{line.round_trip_s:.3f} s"
+        table.add_row(line.worker, now, round_trip, f"{line.late:,}" if line.late else "")
+    return table
