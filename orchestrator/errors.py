@@ -7,6 +7,8 @@ RipienoError
 │   └── JournalDamaged  a journal that cannot be continued or replayed
 ├── RunFailed           exit 1: work had started; carries the story of the round
 ├── JournalLost         exit 1: another engine took over the journal that this one was writing
+├── ValueConflict       exit 1: one reference, two values
+├── ValueMissing        exit 1: a reference whose value is nowhere
 └── Interrupted         exit 130: stopped on request, resumable
 """
 
@@ -92,3 +94,28 @@ class JournalLost(RipienoError):
             f"the lock of the journal {self.folder} went to process {self.pid} on {self.host} while this engine was "
             "writing. This engine stops; the other one goes on, and nothing that was journalled is lost."
         )
+
+
+class ValueConflict(RipienoError):
+    """Other bytes came under a reference that has a value already; the first stays."""
+
+    def __init__(self, ref: str) -> None:
+        super().__init__(ref)
+        self.ref = ref
+
+    def __str__(self) -> str:
+        return (
+            f"value {self.ref} came a second time with other bytes, so the work that makes it is not deterministic. "
+            "Draw all randomness from the context's source, and keep time, threads and global state out of it."
+        )
+
+
+class ValueMissing(RipienoError):
+    """A value was asked for that is not there. reason: what became of it."""
+
+    def __init__(self, ref: str, reason: str) -> None:
+        super().__init__(ref, reason)
+        self.ref, self.reason = ref, reason
+
+    def __str__(self) -> str:
+        return f"value {self.ref} is not there: {self.reason}"

@@ -24,15 +24,15 @@ _EVENTS: tuple[tuple[type[Event], msgspec.msgpack.Decoder[Any]], ...] = (
             tuple[int, int, str, dict[str, str], dict[str, _Number], _Number, _Number, Failure | None]
         ),
     ),
-    (Joined, msgspec.msgpack.Decoder(tuple[str, int, str, dict[str, str]])),
+    (Joined, msgspec.msgpack.Decoder(Joined)),
     (Left, msgspec.msgpack.Decoder(Left)),
 )
 _WAKE_TAG = 0
 _RECORDS: tuple[tuple[type[Record], msgspec.msgpack.Decoder[Any]], ...] = (
     (Wake, msgspec.msgpack.Decoder(tuple[_Number, list[tuple[int, msgspec.Raw]]])),
-    (Started, msgspec.msgpack.Decoder(tuple[str, Any, str, str, Any, int, str, tuple[str, ...]])),
+    (Started, msgspec.msgpack.Decoder(Started)),
     (Snapshot, msgspec.msgpack.Decoder(Snapshot)),
-    (Resumed, msgspec.msgpack.Decoder(tuple[int, Any, str])),
+    (Resumed, msgspec.msgpack.Decoder(Resumed)),
     (Ended, msgspec.msgpack.Decoder(Ended)),
 )
 _EVENT_TAGS = {kind: tag for tag, (kind, _) in enumerate(_EVENTS)}

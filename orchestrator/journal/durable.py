@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def write_durably(path: Path, parts: Iterable[bytes]) -> None:
+def write_durably(path: Path, parts: Iterable[bytes | bytearray | memoryview]) -> None:
     """Writes the parts one after another to a file of this name, replacing an older one.
 
     The file is written aside, synced, renamed, and its folder synced: a crash at any instant leaves the old file or

@@ -41,7 +41,10 @@ class Resumed(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """outcome: "done" or "failed". weights_sha256: of the final weights, or "". decisions: `Core.decisions` at the end."""
+    """How it ended. outcome: "done" or "failed". weights_sha256: of the final weights, or "".
+
+    decisions: `Core.decisions` at the end.
+    """
 
     outcome: str
     reason: str

@@ -115,7 +115,7 @@ class TestMemoryJournal(JournalContract):
 
 
 class TestFileJournal(JournalContract):
-    @pytest.fixture(params=[8 << 20, 600, 1], ids=["one segment", "small segments", "a segment a record"])
+    @pytest.fixture(params=[8 << 20, 600, 100], ids=["one segment", "small segments", "a segment a record"])
     def journal(self, request: pytest.FixtureRequest, tmp_path: Path) -> FileJournal:
         self._folder = tmp_path / "journal"
         return FileJournal(self._folder, RUN, segment_bytes=request.param)
