@@ -1,0 +1,1 @@
+"""Tensors by immutable reference: where they are put, kept and found again."""

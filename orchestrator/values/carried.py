@@ -1,0 +1,82 @@
+"""Values whose bytes a carrier holds while they are in use, and storage keeps where they must survive."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Protocol
+
+from cluster.shared_memory import Bytes, OtherBytes
+from orchestrator.errors import ValueConflict
+from orchestrator.records import Ref
+from orchestrator.values.persisted import MemoryFiles, Persisted
+from trainers.tensors import Tensors, decode, encode
+
+
+class Carrier(Protocol):
+    """Named immutable bytes within a host; see `cluster.shared_memory.SharedFolder`, which is one."""
+
+    def write(self, name: str, parts: Sequence[Bytes]) -> None:
+        """The first wins. Raises OtherBytes."""
+
+    def read(self, name: str) -> memoryview:
+        """Read-only, good for as long as it is referred to. Raises KeyError."""
+
+    def __contains__(self, name: str) -> bool: ...
+    def names(self) -> list[str]: ...
+    def remove(self, names: Iterable[str]) -> None: ...
+
+
+class CarriedValues:
+    """`Values` over any carrier. Persisted values are found again after `release`, and by the next engine.
+
+    persisted: what survives this object. None: nothing does but in this process's memory; for a worker, which never
+        persists, and for tests.
+
+    Tensors that `get` returns share the carrier's memory, which may be mapped read-only: writing to one is a mistake
+    that can end the process.
+    """
+
+    def __init__(self, carrier: Carrier, persisted: Persisted | None = None) -> None:
+        self._carrier, self._persisted = carrier, persisted or Persisted(MemoryFiles())
+
+    def put(self, ref: Ref, value: Tensors) -> None:
+        """The first wins; the same bytes again are no news. Raises ValueConflict."""
+        parts = encode(value)
+        if ref in self._persisted and ref not in self._carrier:
+            self._persisted.require_same(ref, parts)
+        try:
+            self._carrier.write(ref, parts)
+        except OtherBytes:
+            raise ValueConflict(ref) from None
+
+    def get(self, ref: Ref) -> Tensors:
+        """Not to be written to. Raises ValueMissing."""
+        return decode(self._bytes(ref))
+
+    def persist(self, refs: Collection[Ref]) -> None:
+        """On return they survive this machine's processes; what is persisted already costs nothing.
+
+        Raises ValueMissing, OSError; those written so far stay persisted.
+        """
+        for ref in refs:
+            if ref not in self._persisted:
+                self._persisted.write(ref, self._bytes(ref))
+
+    def release(self, keep: Collection[Ref]) -> None:
+        """Lets go of all others in memory; persisted copies stay."""
+        kept = set(keep)
+        self._carrier.remove([name for name in self._carrier.names() if name not in kept])
+
+    def retain(self, keep: Collection[Ref]) -> None:
+        """Deletes all others from storage."""
+        self._persisted.retain(keep)
+
+    def __contains__(self, ref: object) -> bool:
+        return isinstance(ref, str) and (ref in self._carrier or ref in self._persisted)
+
+    def _bytes(self, ref: Ref) -> memoryview:
+        """From the carrier, else from storage, from where they go back to the carrier for all who read them next."""
+        try:
+            return self._carrier.read(ref)
+        except KeyError:
+            data = self._persisted.read(ref)
+            self._carrier.write(ref, [data])
+            return data
