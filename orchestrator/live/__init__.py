@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -21,12 +21,12 @@ JSON_EVERY_S = 0.2
 
 
 @contextmanager
-def terminal_view(console: Console, title: str, epochs: float) -> Iterator[View]:
+def terminal_view(console: Console, title: Callable[[], str], epochs: float) -> Iterator[View]:
     """A block of lines, drawn over and over; what others print meanwhile appears above it."""
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
 
         def draw(frame: Frame, news: Sequence[News]) -> None:
-            live.update(terminal.block(title, frame), refresh=True)
+            live.update(terminal.block(title(), frame), refresh=True)
 
         with View(epochs, draw, TERMINAL_EVERY_S) as view:
             yield view

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.live.figures import Frame
-from orchestrator.live.terminal import duration, metric
+from orchestrator.words import duration, metric
 
 
 def line(frame: Frame) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -11,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.live.figures import Frame, WorkerLine
+from orchestrator.words import duration, metric
 
 
 def block(title: str, frame: Frame) -> RenderableType:
@@ -26,16 +26,6 @@ def block(title: str, frame: Frame) -> RenderableType:
     if frame.lines:
         parts.append(_workers(frame.lines))
     return Group(*parts)
-
-
-def duration(seconds: float) -> str:
-    """0:02:05, or 3 days, 0:02:05."""
-    return str(timedelta(seconds=round(seconds)))
-
-
-def metric(name: str, value: float) -> str:
-    """A metric as people read it: "test accuracy 0.914"."""
-    return f"{name.replace('_', ' ')} {value:.4g}"
 
 
 def _progress(frame: Frame) -> RenderableType:

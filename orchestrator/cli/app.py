@@ -1,0 +1,235 @@
+"""The commands. Each imports what it needs when it runs: `ripieno list` never loads torch or Ray."""
+
+from __future__ import annotations
+
+import json as json_
+import re
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+from typer.core import TyperGroup
+
+from orchestrator.errors import RipienoError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from orchestrator.outcome import Outcome
+    from orchestrator.spec import Spec
+
+EXIT_CODES = {"done": 0, "failed": 1, "interrupted": 130}
+
+
+class Commands(TyperGroup):
+    """Turns our errors into their sentence and exit code."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer's own click has no public name
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except RipienoError as error:
+            from orchestrator.spec import SpecInvalid
+
+            console = Console(stderr=True, highlight=False)
+            console.print(Text(str(error)), soft_wrap=True)
+            if isinstance(error, SpecInvalid):
+                console.print("nothing was started", style="dim")
+            raise typer.Exit(error.exit_code) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Many training runs, one result: training that does not wait for stragglers.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            print(f"ripieno {version('ripieno')}")
+        except PackageNotFoundError:  # from a working tree, as in `ray job submit --working-dir .`
+            print("ripieno, not installed")
+        raise typer.Exit
+
+
+def _run_name(name: str | None) -> str | None:
+    if name is not None and (name == "last" or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name)):
+        raise typer.BadParameter(
+            f"{name!r} cannot name a run; allowed are up to 100 letters, digits, '.', '_' and '-', and not 'last'."
+        )
+    return name
+
+
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="YAML or JSON file that says what to train.")]
+Overrides = Annotated[
+    Sequence[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Change the spec: --set train.workers=8. Repeatable."),
+]
+Check = Annotated[bool, typer.Option("--check", help="Say what would happen, and start nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, and nothing else.")]
+Name = Annotated[
+    str | None, typer.Option("--name", metavar="RUN", callback=_run_name, help="What to call the run; else made up.")
+]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or how it begins, or `last`.")]
+State = Annotated[Path, typer.Option("--state", metavar="FOLDER", help="The state folder that holds the runs.")]
+RUNS = Path("runs")
+
+
+@app.callback()
+def _ripieno(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(spec: SpecFile, overrides: Overrides = (), check: Check = False, json: Json = False, name: Name = None) -> None:
+    """Train what a spec says: here, or on the Ray cluster that RAY_ADDRESS names."""
+    from orchestrator.spec import check as checked
+
+    _import_from(Path.cwd(), spec.absolute().parent)
+    wanted = checked(spec, overrides)
+    if check:
+        _plan(wanted, json)
+        return
+    from orchestrator.cli.foreground import in_foreground
+    from orchestrator.run import start
+
+    _exit(in_foreground(wanted, lambda view, stop: start(wanted, observers=[view], name=name, stop=stop), as_json=json))
+
+
+@app.command()
+def resume(run: RunName, state: State = RUNS, json: Json = False) -> None:
+    """Go on with a run that was interrupted, crashed or lost its machine."""
+    from orchestrator.cli.foreground import in_foreground
+    from orchestrator.cli.runs import find_run
+    from orchestrator.folder import RunFolder
+    from orchestrator.run import resume as go_on
+    from orchestrator.spec import TrainSpec
+
+    _import_from(Path.cwd())
+    folder = find_run(state, run)
+    spec = TrainSpec.model_validate_json(RunFolder(folder).spec.read_bytes())
+    _exit(in_foreground(spec, lambda view, stop: go_on(folder, observers=[view], stop=stop), as_json=json))
+
+
+@app.command()
+def replay(run: RunName, state: State = RUNS, json: Json = False) -> None:
+    """Do a run again from its journal, and compare every decision and the final weights. Exit 1 if they differ."""
+    from orchestrator.cli.reports import replayed
+    from orchestrator.cli.runs import find_run
+    from orchestrator.run import replay as do_again
+
+    _import_from(Path.cwd())
+    result = do_again(find_run(state, run))
+    _print(result, replayed(result), json)
+    raise typer.Exit(0 if result.same else 1)
+
+
+@app.command("list")
+def list_(state: State = RUNS, json: Json = False) -> None:
+    """The runs of a state folder, the newest first."""
+    from orchestrator.cli.reports import listed
+    from orchestrator.cli.runs import all_runs
+
+    runs = all_runs(state)
+    if json:
+        for found in runs:
+            print(_as_json(found))
+    elif runs:
+        Console(highlight=False).print(listed(runs))
+    else:
+        print(f"no runs in {state}; start one with: ripieno run SPEC")
+
+
+@app.command()
+def show(
+    run: RunName,
+    why: Annotated[
+        bool, typer.Option("--why", help="Every change of decision: how many to wait for, and why.")
+    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="With --why: every round, not only changes.")] = False,
+    state: State = RUNS,
+    json: Json = False,
+) -> None:
+    """All about one run: how it stands, where its files are, why its quorum decided as it did."""
+    from orchestrator.cli.reports import shown
+    from orchestrator.cli.runs import find_run, load_run
+
+    folder = find_run(state, run)
+    if why:
+        _why(folder, every, json)
+    else:
+        found = load_run(folder)
+        _print(found, shown(found), json)
+
+
+@app.command()
+def schema() -> None:
+    """The JSON Schema of a spec, for completion in editors."""
+    from orchestrator.spec import json_schema
+
+    print(json_.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def doctor() -> None:
+    """What is installed, what this machine and the cluster have, and what is misconfigured."""
+    from orchestrator.cli.reports import examined
+    from orchestrator.doctor import examine
+
+    console = Console(highlight=False)
+    for finding in examine():
+        console.print(examined(finding))
+
+
+def _plan(spec: Spec, json: bool) -> None:
+    from orchestrator.cli.reports import planned, quorum_name
+    from orchestrator.run import plan
+
+    found = plan(spec)
+    _print(found, planned(found, quorum_name(spec.model_dump()["train"]["quorum"])), json)
+
+
+def _why(folder: Path, every: bool, json: bool) -> None:
+    from orchestrator.cli.why import HEADER, as_json, line, spans
+    from orchestrator.run import decisions
+
+    if not json:
+        print(HEADER)
+    for span in spans(decisions(folder), every=every):
+        print(as_json(span) if json else line(span))
+
+
+def _exit(outcome: Outcome) -> None:
+    raise typer.Exit(EXIT_CODES[outcome.outcome])
+
+
+def _print(record: object, report: RenderableType, json: bool) -> None:
+    """A record as JSON, or its report."""
+    if json:
+        print(_as_json(record))
+    else:
+        Console(highlight=False).print(report)
+
+
+def _as_json(record: object) -> str:
+    import msgspec
+
+    return json_.dumps(msgspec.to_builtins(record, enc_hook=str), ensure_ascii=False)
+
+
+def _import_from(*folders: Path) -> None:
+    """Lets tasks be imported from there, the first before the second."""
+    sys.path[:0] = [str(folder) for folder in folders if str(folder) not in sys.path]

@@ -1,0 +1,94 @@
+"""A run in the foreground: its view, its signals, and what is printed at its end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO, TypeAlias
+
+import msgspec
+import structlog
+from rich.console import Console
+
+from orchestrator.cli.interrupts import Interrupts
+from orchestrator.cli.reports import ended, quorum_name
+from orchestrator.live import json_view, jsonl, plain_view, terminal_view
+from orchestrator.outcome import Outcome
+from orchestrator.protocols import Observer
+from orchestrator.spec import Spec
+
+Go: TypeAlias = Callable[[Observer, Interrupts], Outcome]
+"""Does the run: told to the observer, stopped when the other says so."""
+
+STOPPING = "stopping: a snapshot is taken, then the run can be resumed; the same again ends it at once"
+
+
+def in_foreground(spec: Spec, go: Go, *, as_json: bool) -> Outcome:
+    """Watches a run, and prints how it ended: a block in a terminal, lines elsewhere, or JSON."""
+    console = Console(highlight=False)
+    if as_json:
+        outcome = _for_programs(spec, go)
+    elif console.is_terminal:
+        outcome = _for_people(spec, go, console)
+    else:
+        _log_to_stderr("info")
+        with Interrupts(_say_stopping) as stop, plain_view(sys.stdout, spec.train.epochs) as view:
+            outcome = go(view, stop)
+    if not as_json:
+        console.print("", ended(outcome), sep="\n")
+    return outcome
+
+
+def _for_people(spec: Spec, go: Go, console: Console) -> Outcome:
+    quorum = quorum_name(spec.train.model_dump(include={"quorum"})["quorum"])
+    name = f"{spec.task.rpartition(':')[2]} · {spec.train.workers} workers · quorum {quorum}"
+    _log_to_stderr("warning")
+    with Interrupts() as stop, terminal_view(console, lambda: STOPPING if stop() else name, spec.train.epochs) as view:
+        return go(view, stop)
+
+
+def _for_programs(spec: Spec, go: Go) -> Outcome:
+    _log_to_stderr("info")
+    with _own_stdout() as out:
+        with Interrupts(_say_stopping) as stop, json_view(out, spec.train.epochs) as view:
+            outcome = go(view, stop)
+        print(jsonl.line("ended", msgspec.to_builtins(outcome, enc_hook=str)), file=out)
+    return outcome
+
+
+@contextmanager
+def _own_stdout() -> Iterator[TextIO]:
+    """Standard output for us alone: what others print there, native code included, goes to standard error."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with os.fdopen(os.dup(kept), "w", encoding="utf-8") as out:
+            yield out
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _say_stopping() -> None:
+    os.write(2, f"{STOPPING}\n".encode())
+
+
+def _log_to_stderr(level: str) -> None:
+    """Events as words and fields; standard error is looked up at each line, since a live view may stand in for it."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=_stderr_logger,
+    )
+
+
+def _stderr_logger(*_: Any) -> structlog.PrintLogger:
+    return structlog.PrintLogger(sys.stderr)

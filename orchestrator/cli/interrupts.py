@@ -1,0 +1,43 @@
+"""SIGINT and SIGTERM: the first asks the run to stop where it can be resumed, the second ends it at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Self
+
+INTERRUPTED = 130
+SHOW_CURSOR = b"\x1b[?25h"
+
+
+class Interrupts:
+    """Inside `with`, called for an answer: has the run been asked to stop?
+
+    on_request: called once by the first signal, within its handler: must be quick, and safe there.
+    """
+
+    def __init__(self, on_request: Callable[[], None] = lambda: None) -> None:
+        self.requested = False
+        self._on_request = on_request
+
+    def __call__(self) -> bool:
+        return self.requested
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._signalled) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            os.write(2, SHOW_CURSOR + b"ended at once; the journal is whole up to the last wake\n")
+            os._exit(INTERRUPTED)
+        self.requested = True
+        self._on_request()

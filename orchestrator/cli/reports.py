@@ -1,0 +1,209 @@
+"""What the commands print about runs: pure, from records to lines and tables."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli.runs import Run
+from orchestrator.folder import RunFolder
+from orchestrator.outcome import Outcome, Plan, Replayed, TimeSaved
+from orchestrator.words import duration
+
+if TYPE_CHECKING:
+    from orchestrator.doctor import Finding
+
+DEFAULT_STATE = Path("runs")
+COLOURS = {"done": "green", "failed": "red", "interrupted": "yellow", "stopped": "yellow", "running": "cyan"}
+
+
+def ended(outcome: Outcome) -> RenderableType:
+    """How a run ended, where things are, and what can be done next."""
+    head = _head(outcome.run, outcome.outcome, f"{outcome.epochs:.4g} epochs · {outcome.rounds:,} rounds · ")
+    head.append(duration(outcome.elapsed_s))
+    rows = [(name.replace("_", " "), f"{value:.4g}") for name, value in sorted(outcome.metrics.items())]
+    if outcome.reason:
+        rows.insert(0, ("reason", outcome.reason))
+    if outcome.time_saved is not None:
+        rows.append(("time saved", _time_saved(outcome.time_saved)))
+    rows.append(("goodput", f"{outcome.goodput:.0%} of the workers' time went into results that were used"))
+    if outcome.model_file is not None:
+        rows.append(("model", f"{_short(outcome.model_file)} (sha256 {outcome.weights_sha256[:12]}…)"))
+    rows.append(("journal", _short(RunFolder(outcome.folder).journal)))
+    if outcome.mlflow_run_id:
+        rows.append(("MLflow", f"run {outcome.mlflow_run_id}"))
+    return Group(head, "", pairs(rows), "", _commands(_next(outcome)))
+
+
+def planned(plan: Plan, quorum: str) -> RenderableType:
+    """What a run would do."""
+    fewest, most = plan.rounds_per_epoch
+    rounds = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
+    rows = [
+        ("task", plan.task),
+        ("data", f"{plan.samples:,} samples: {plan.blocks:,} gradients, {rounds} rounds an epoch"),
+        ("model", f"{plan.parameters:,} parameters"),
+        ("workers", f"{plan.workers}, quorum {quorum}"),
+        ("cluster", f"{plan.cluster}: needs {_resources(plan.needs)}; has {_resources(plan.has)}"),
+        ("state", _short(plan.state)),
+        ("tracking", plan.tracking_uri),
+        *(("note", note) for note in plan.notes),
+    ]
+    return Group(pairs(rows), "", Text("this run can start; nothing was started", style="dim"))
+
+
+def replayed(result: Replayed) -> RenderableType:
+    """Whether a run came out the same again."""
+    verdict = Text("same as before", style="green") if result.same else Text("not the same", style="bold red")
+    head = Text.assemble((result.run, "bold"), "  ", verdict)
+    rows = [("decisions", f"{result.decisions:,} compared, from {result.wakes:,} wakes")]
+    rows += [("differs", sentence) for sentence in result.differing]
+    rows.append(("weights", f"sha256 {result.weights_sha256}"))
+    if result.journalled_sha256 not in ("", result.weights_sha256):
+        rows.append(("journalled", f"sha256 {result.journalled_sha256}"))
+    return Group(head, "", pairs(rows))
+
+
+def listed(runs: Iterable[Run]) -> RenderableType:
+    """One line a run."""
+    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
+    for name in ("run", "status", "task", "epochs", "result", "took", "started"):
+        table.add_column(name, justify="right" if name in ("epochs", "took") else "left", overflow="fold")
+    for run in runs:
+        outcome = run.outcome
+        table.add_row(
+            run.run,
+            Text(run.status, style=COLOURS.get(run.status, "")),
+            str(run.spec.get("task", "?")).rpartition(":")[2],
+            f"{outcome.epochs:.4g}" if outcome else "",
+            _headline(outcome.metrics) if outcome else "",
+            duration(outcome.elapsed_s) if outcome else "",
+            datetime.fromtimestamp(run.started_s).strftime("%Y-%m-%d %H:%M"),
+        )
+    return table
+
+
+def shown(run: Run) -> RenderableType:
+    """All about one run."""
+    rows = [("started", datetime.fromtimestamp(run.started_s).strftime("%Y-%m-%d %H:%M:%S")), *_spec(run.spec)]
+    if run.outcome is not None and run.status == run.outcome.outcome:
+        return Group(ended(run.outcome), "", pairs(rows))
+    rows.append(("journal", _short(RunFolder(run.folder).journal)))
+    again = [("resume {}", "go on from where it stopped")] if run.status == "stopped" else []
+    what = [*again, ("show {} --why", "how many workers each round waited for, and why")]
+    return Group(_head(run.run, run.status), "", pairs(rows), "", _commands(_verbs(run.folder, what)))
+
+
+def examined(finding: Finding) -> RenderableType:
+    """One thing that the doctor looked at."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(width=1)
+    table.add_column(style="dim", min_width=10)
+    table.add_column(overflow="fold")
+    mark = Text("✓", style="green") if finding.well else Text("!", style="bold yellow")
+    advice = (f"\n{finding.advice}", "yellow") if finding.advice else ""
+    table.add_row(mark, finding.what, Text.assemble(finding.found, advice))
+    return table
+
+
+def pairs(rows: Iterable[tuple[str, str]]) -> Table:
+    """Names and values, one below the other."""
+    table = Table.grid(padding=(0, 3))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, Text(value, overflow="fold"))
+    return table
+
+
+def quorum_name(quorum: str | Mapping[str, Any]) -> str:
+    """A quorum as its spec has it: "dynamic", "static: {k: 3}"."""
+    if isinstance(quorum, str):
+        return quorum
+    return ", ".join(
+        f"{name}: {{{', '.join(f'{k}: {v}' for k, v in given.items())}}}" for name, given in quorum.items()
+    )
+
+
+def _head(run: str, status: str, rest: str = "") -> Text:
+    return Text.assemble((status, f"bold {COLOURS.get(status, '')}"), "  ", (run, "bold"), "  ", rest)
+
+
+def _time_saved(saved: TimeSaved) -> str:
+    gained = saved.full_s - saved.actual_s
+    if gained <= 0:
+        return f"none: by the run's own timings, waiting for all would have taken {duration(saved.full_s)}"
+    share = f"{duration(gained)} of {duration(saved.full_s)} ({gained / saved.full_s:.0%})"
+    return f"{share}, against waiting for all by the run's own timings"
+
+
+def _next(outcome: Outcome) -> Sequence[tuple[str, str]]:
+    """Commands that make sense now, and what each does."""
+    commands = []
+    if outcome.mlflow_run_id and outcome.tracking_uri.startswith(("sqlite", "postgresql", "mysql", "mssql")):
+        commands.append((f"mlflow ui --backend-store-uri {shlex.quote(outcome.tracking_uri)}", "curves and models"))
+    elif outcome.mlflow_run_id:
+        commands.append((outcome.tracking_uri, "curves and models"))
+    verbs = [("show {} --why", "how many workers each round waited for, and why")]
+    if outcome.outcome == "done":
+        verbs.append(("replay {}", "do it again from the journal, and compare"))
+    if outcome.outcome == "interrupted":
+        verbs.insert(0, ("resume {}", "go on from where it stopped"))
+    return [*commands, *_verbs(outcome.folder, verbs)]
+
+
+def _verbs(folder: Path, verbs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Commands of ours; {} stands for the run."""
+    state = folder.parent
+    where = "" if state.absolute() == DEFAULT_STATE.absolute() else f" --state {shlex.quote(_short(state))}"
+    return [(f"ripieno {verb.format(folder.name)}{where}", what) for verb, what in verbs]
+
+
+def _commands(commands: Iterable[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 3))
+    table.add_column(style="cyan", overflow="fold")
+    table.add_column(style="dim")
+    for command, what in commands:
+        table.add_row(Text(command), what)
+    return table
+
+
+def _headline(metrics: Mapping[str, float]) -> str:
+    """The metric that people ask for first."""
+    for name in ("test_accuracy", "validation_accuracy", "test_loss", "loss"):
+        if name in metrics:
+            return f"{name.replace('_', ' ')} {metrics[name]:.4g}"
+    return ""
+
+
+def _spec(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
+    train = spec.get("train", {})
+    optimizer = dict(train.get("optimizer", {}))
+    options = ", ".join(f"{name} {value}" for name, value in optimizer.items() if name != "name")
+    return [
+        ("task", str(spec.get("task", "?"))),
+        ("workers", f"{train.get('workers')}, quorum {quorum_name(train.get('quorum', '?'))}"),
+        (
+            "training",
+            f"{train.get('epochs')} epochs, batches of {train.get('batch_size')}, {optimizer.get('name')} ({options})",
+        ),
+    ]
+
+
+def _resources(amounts: Mapping[str, float]) -> str:
+    return ", ".join(f"{amount:g} {name}" for name, amount in amounts.items()) or "nothing"
+
+
+def _short(path: Path) -> str:
+    """Relative to the current folder where that is shorter."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
