@@ -26,7 +26,8 @@ def candidates(n: int, *, current: int, levels: NDArray[np.float64], limit: int)
     current = min(max(current, 1), n)
     chosen = {n, current, max(current - max(current // 8, 1), 1), min(current + max(current // 8, 1), n)}
     levels = np.sort(levels)
-    ratios = levels[1:] / np.maximum(levels[:-1], np.finfo(np.float64).tiny)
+    least = max(float(levels[-1]) * 1e-9, float(np.finfo(np.float64).tiny))
+    ratios = levels[1:] / np.maximum(levels[:-1], least)
     highest = np.argsort(-ratios, kind="stable")[:STEPS]
     chosen |= {max(int(rank + 1) * n // len(levels), 1) for rank in highest if ratios[rank] > STEP_RATIO}
     points = limit - len(chosen)

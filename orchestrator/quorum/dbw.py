@@ -30,8 +30,8 @@ class Dbw:
 
     T comes from arrival times, given the h that was waited for before (see `order_table`). Waits for all until V, L and
     T can be estimated and when no k promises progress; for one more than last time at least when the loss rose by 1 %.
-    Safe, never more than a tenth slower than waiting for all, but with small batches it stays near n, because one
-    step's decrease of the loss drowns in noise; `dynamic` does better there.
+    Seldom more than a tenth slower than waiting for all. But one step's decrease of the loss drowns in noise: with
+    small batches it stays near n, and where η ∝ k it turns to n for ten rounds at a time. `dynamic` is better at both.
 
     Args:
         learning_rate: how the run's learning rate follows k: "constant", or "proportional" to k.

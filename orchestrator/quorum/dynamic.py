@@ -16,7 +16,6 @@ from orchestrator.quorum.round_times import RoundTimes
 from orchestrator.quorum.signals import Scaling, Step, read_step, require_scaling
 from orchestrator.records import Decision, Evidence, Json
 
-STEPS_TO_START = 3
 VARIANCES = 5
 REFRESH_ROUNDS = 4
 
@@ -27,9 +26,9 @@ class Dynamic:
 
     Few while the loss is far above what the gradients' noise allows, more as it comes near; never so many that
     stragglers lower the rate of results. Times come from a simulation of the workers' own round trips (see
-    `monte_carlo`), refreshed every fourth round and when the number of workers changed. Waits for all until three steps
-    were seen, with a variance among them, and half of the workers were timed. Steps with missing or non-finite signals
-    are skipped.
+    `monte_carlo`), refreshed every fourth round and when the number of workers changed. Waits for all until a step with
+    a variance was seen and half of the workers were timed: one round, as a rule. Steps with missing or non-finite
+    signals are skipped.
 
     Args:
         learning_rate: how the run's learning rate follows k: "constant", or "proportional" to k.
@@ -52,9 +51,10 @@ class Dynamic:
         n = evidence.present
         past = _Past.from_json(evidence.memory, loss_floor=self.loss_floor)
         now = past if past.round == evidence.round else self._absorbed(past, evidence)
-        missing = _missing(now)
-        if missing:
-            return now.decided(n, f"all {n} present: no statistics yet, {missing}")
+        if now.step is None:
+            return now.decided(n, f"all {n} present: no statistics yet, no step was seen")
+        if not now.variances:
+            return now.decided(n, f"all {n} present: no statistics yet, no variance of the gradients")
         now = _timed(now, evidence)
         if now.times is None or now.step is None:
             return now.decided(n, f"all {n} present: no statistics yet, fewer than half of them were timed")
@@ -73,14 +73,6 @@ class Dynamic:
         variance = fmean(variances) if variances else 0.0
         noise_floor = Progress(step, variance, 0.0, self.learning_rate).noise_floor(step.k)
         return replace(now, step=step, variances=variances, losses=past.losses.after(step.loss, noise_floor))
-
-
-def _missing(past: _Past) -> str:
-    """What the statistics still lack, or ""."""
-    steps = len(past.losses.losses)
-    if steps < STEPS_TO_START:
-        return f"{steps} of {STEPS_TO_START} steps seen"
-    return "" if past.variances else "no variance of the gradients"
 
 
 def _timed(past: _Past, evidence: Evidence) -> _Past:

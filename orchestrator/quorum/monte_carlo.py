@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,44 +18,65 @@ EVERY_K_UP_TO = 64
 GRID = 16
 SAMPLE = 256
 ROUNDS, WARM_UP_ROUNDS = 8, 4
-REPLICAS, REPLICAS_OF_MANY = 48, 16
+REPLICAS, REPLICAS_OF_MANY = 48, 32
 AGE_ROUNDS = 50
 KEPT = 5
 """A worker's last five round trips count, however old they are."""
+
+
+INTERRUPTED = 0.02
+"""Above this share of round trips without an end, work is being interrupted; failures are rarer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
     """What m workers, all of them or a sample, were seen to take.
 
-    trips_s: all usable round trips, worker by worker. first, count: shape [m]; worker i's are
-    trips_s[first[i] : first[i] + count[i]]; one that was never timed has everybody's. at_least_s: shape [m]; a worker
-    that is busy for longer than it ever was takes at least this long, any other 0.
+    trips_s: all usable round trips, worker by worker. open: which of them had no end, so that they are lower bounds.
+    first, count: shape [m]; worker i's are trips_s[first[i] : first[i] + count[i]]; one that was never timed has
+    everybody's. at_least_s: shape [m]; a worker that is busy for longer than it ever was takes at least this long, any
+    other 0.
     """
 
     trips_s: NDArray[np.float64]
+    open: NDArray[np.bool_]
     first: NDArray[np.int64]
     count: NDArray[np.int64]
     at_least_s: NDArray[np.float64]
 
     def mean_s(self) -> NDArray[np.float64]:
-        """Mean round trip of each worker."""
-        sums = np.concatenate(([0.0], np.cumsum(self.trips_s)))
-        mean: NDArray[np.float64] = (sums[self.first + self.count] - sums[self.first]) / self.count
-        return np.maximum(mean, self.at_least_s)
+        """Mean round trip of each worker, open ones at their bound."""
+        return np.maximum(self._sum(self.trips_s) / self.count, self.at_least_s)
 
     def draw(self, random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        """Round trips, shape [*shape, m], each drawn with replacement from its worker's own."""
-        index = (random.random((*shape, len(self.count))) * self.count).astype(np.int64)
-        drawn: NDArray[np.float64] = self.trips_s[self.first + index]
+        """Round trips, shape [*shape, m], each drawn with replacement from its worker's own.
+
+        An open one goes on for an exponential time, whose mean is the worker's mean excess over the shortest finished
+        round trip of all: Σ excess / finished, with one more that finished after the mean excess of all that did. A
+        worker that never finishes gets a huge mean, rightly.
+        """
+        index = self.first + (random.random((*shape, len(self.count))) * self.count).astype(np.int64)
+        drawn: NDArray[np.float64] = self.trips_s[index]
+        if self.open.any() and not self.open.all():
+            excess = np.maximum(self.trips_s - 0.999 * self.trips_s[~self.open].min(), 0.0)
+            mean = (self._sum(excess) + excess[~self.open].mean()) / (self._sum(~self.open) + 1)
+            drawn = drawn + self.open[index] * random.standard_exponential(drawn.shape) * mean
         return np.maximum(drawn, self.at_least_s)
+
+    def _sum(self, of_trips: NDArray[Any]) -> NDArray[np.float64]:
+        """Per worker, shape [m]."""
+        sums = np.concatenate(([0.0], np.cumsum(of_trips)))
+        totals: NDArray[np.float64] = sums[self.first + self.count] - sums[self.first]
+        return totals
 
 
 def round_times(evidence: Evidence, *, current: int, round_s: float = inf) -> RoundTimes | None:
-    """T(k) of the workers present under push-and-wait; None while fewer than half of them were ever timed.
+    """T(k) of the workers present; None while fewer than half of them were ever timed.
 
-    Every started computation ends, so late results must be among the round trips; then nothing is censored. A busy
-    worker out for longer than any of its round trips is drawn no shorter than that: it is noticed before it answers.
+    Under push-and-wait every started computation ends, so late results must be among the round trips; then nothing is
+    censored. A busy worker out for longer than any of its round trips is drawn no shorter than that: it is noticed
+    before it answers. Where more than 2 % of the round trips have no end, work is interrupted when its round closes,
+    and what is open is completed by an exponential guess.
 
     Args:
         current: the present k, one of those estimated.
@@ -78,7 +100,8 @@ def round_times(evidence: Evidence, *, current: int, round_s: float = inf) -> Ro
     ks = candidates(n, current=current, levels=workers.mean_s(), limit=EVERY_K_UP_TO if n <= EVERY_K_UP_TO else GRID)
     replicas = REPLICAS if n <= EVERY_K_UP_TO else REPLICAS_OF_MANY
     draws = workers.draw(random, (ROUNDS, replicas))
-    return RoundTimes.rising(ks, push_and_wait(draws, [-(-k * m // n) for k in ks]))
+    play = push_and_interrupt if workers.open.mean() > INTERRUPTED else push_and_wait
+    return RoundTimes.rising(ks, play(draws, [-(-k * m // n) for k in ks]))
 
 
 def push_and_wait(draws: NDArray[np.float64], ranks: Sequence[int]) -> NDArray[np.float64]:
@@ -107,6 +130,12 @@ def push_and_wait(draws: NDArray[np.float64], ranks: Sequence[int]) -> NDArray[n
     return seconds / WARM_UP_ROUNDS
 
 
+def push_and_interrupt(draws: NDArray[np.float64], ranks: Sequence[int]) -> NDArray[np.float64]:
+    """The same where all start anew with each round: plain order statistics."""
+    by_rank: NDArray[np.float64] = np.sort(draws, axis=2).mean(axis=(0, 1))
+    return by_rank[np.asarray(ranks) - 1]
+
+
 def _sampled(round_trips: Mapping[str, Sequence[RoundTrip]], m: int) -> list[str]:
     """Names of the workers to read: all, or of each of m strata of the latest round trips the slowest."""
     names = sorted(round_trips)
@@ -120,14 +149,16 @@ def _sampled(round_trips: Mapping[str, Sequence[RoundTrip]], m: int) -> list[str
 def _read(evidence: Evidence, m: int, *, oldest_s: float) -> Workers | None:
     """The round trips of m workers, a sample if there are more, with nameless untimed ones if there are fewer."""
     names = _sampled(evidence.round_trips, m)
-    trips: list[float] = []
+    trips: list[RoundTrip] = []
     first, count, at_least = [], [], []
     for name in names:
         own = _recent(evidence.round_trips[name], oldest_s)
         elapsed = evidence.in_flight_s.get(name, 0.0)
         first.append(len(trips))
         count.append(len(own))
-        at_least.append(elapsed if isfinite(elapsed) and elapsed > max(own, default=0.0) else 0.0)
+        at_least.append(
+            elapsed if isfinite(elapsed) and elapsed > max((trip.duration_s for trip in own), default=0) else 0.0
+        )
         trips += own
     untimed = m - sum(c > 0 for c in count)
     if 2 * untimed > m:
@@ -135,19 +166,20 @@ def _read(evidence: Evidence, m: int, *, oldest_s: float) -> Workers | None:
     unknown = m - len(names)
     counts = np.array(count + [0] * unknown, dtype=np.int64)
     return Workers(
-        trips_s=np.array(trips),
+        trips_s=np.array([trip.duration_s for trip in trips]),
+        open=np.array([not trip.finished for trip in trips]),
         first=np.where(counts > 0, np.array(first + [0] * unknown, dtype=np.int64), 0),
         count=np.where(counts > 0, counts, len(trips)),
         at_least_s=np.array(at_least + [0.0] * unknown),
     )
 
 
-def _recent(trips: Sequence[RoundTrip], oldest_s: float) -> list[float]:
-    """The durations that may be drawn, newest first; of work that was ended early the duration is the best there is."""
-    kept: list[float] = []
-    for ended_s, duration_s, _ in reversed(trips):
-        if len(kept) >= KEPT and ended_s < oldest_s:
+def _recent(trips: Sequence[RoundTrip], oldest_s: float) -> list[RoundTrip]:
+    """Those that may be drawn, newest first."""
+    kept: list[RoundTrip] = []
+    for trip in reversed(trips):
+        if len(kept) >= KEPT and trip.ended_s < oldest_s:
             break
-        if isfinite(duration_s) and duration_s >= 0:
-            kept.append(duration_s)
+        if isfinite(trip.duration_s) and trip.duration_s >= 0:
+            kept.append(trip)
     return kept

@@ -24,8 +24,9 @@ class Rate:
 
     def decide(self, evidence: Evidence) -> Decision:
         n = evidence.present
-        past = cast(Mapping[str, Any], evidence.memory or {"by_rank": None, "k": n})
-        table = order_table(evidence.arrivals, n, current=past["k"], by_rank=remembered(past["by_rank"]))
+        past = cast(Mapping[str, Any], evidence.memory or {"round": None, "k": n, "before": n, "by_rank": None})
+        before = past["before"] if past["round"] == evidence.round else past["k"]
+        table = order_table(evidence.arrivals, n, current=before, by_rank=remembered(past["by_rank"]))
         if table is None:
             return Decision(n, f"all {n} present: no statistics yet, no round has closed")
         times = table.steady()
@@ -34,4 +35,5 @@ class Rate:
             f"k = {k} of {n}: {k / times.at(k):.3g} results/s in rounds of {times.at(k):.3g} s,"
             f" against {n / times.at(n):.3g} results/s for all"
         )
-        return Decision(k, why, memory={"by_rank": table.memory(), "k": k})
+        memory = {"round": evidence.round, "k": k, "before": before, "by_rank": table.memory()}
+        return Decision(k, why, memory=memory)
