@@ -25,6 +25,9 @@ class Lineage:
     def note(self, works: Iterable[Work]) -> None:
         self._works.update((work.id, work) for work in works)
 
+    def __contains__(self, work_id: int) -> bool:
+        return work_id in self._works
+
     def rebuild(self, wanted: Collection[Ref], values: Values, execute: Execute) -> int:
         """Puts every wanted value that is missing, and says how many works it did again.
 
