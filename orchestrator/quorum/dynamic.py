@@ -34,7 +34,7 @@ class Dynamic:
         learning_rate: how the run's learning rate follows k: "constant", or "proportional" to k.
         loss_floor: what the loss is known never to get below; the estimate F* starts there.
     Holds: decisions survive a snapshot, their history is all in `Decision.memory` (at most 106 numbers and T(k)).
-    Cost: below 20 ms at a refresh from 10 to 10,000 workers, else 0.1 ms.
+    Cost: at a refresh 1 ms at 10 workers, at most 11 ms up to 10,000; 0.03 ms between (one core).
     Source: ours, after Xu, Neglia, Sebastianelli 2020, arXiv:2004.14696. Theirs (`dbw`) is right where one step's
         decrease of the loss can be measured; with small batches it waits for nearly all.
     """
@@ -78,8 +78,8 @@ class Dynamic:
 def _timed(past: _Past, evidence: Evidence) -> _Past:
     """The past with times for those present: refreshed at most once a round, rescaled if more come and go in it."""
     n, times = evidence.present, past.times
-    if times is not None and past.times_age == 0:
-        return past if times.n == n else replace(past, times=times.rescaled(n))
+    if past.times_age == 0:  # tried in this round already
+        return past if times is None or times.n == n else replace(past, times=times.rescaled(n))
     if times is not None and times.n == n and past.times_age < REFRESH_ROUNDS:
         return past
     round_s = inf if times is None else times.at(past.wait_for)

@@ -85,9 +85,9 @@ def round_times(evidence: Evidence, *, current: int, round_s: float = inf) -> Ro
     Returns:
         Every k up to 64 workers, above that 16 of them (see `candidates`).
     Holds: seeded by (evidence.seed, evidence.round) alone; multiplying all times by a power of two multiplies T by it.
-    Cost: see `benchmarks engine`; 1 ms at 10 workers, below 20 ms up to 10,000. Above 256 workers a sample of 256 is
-        played, one from each stratum of the sorted latest round trips, and T_n(k) = T_256(⌈256 k/n⌉): only it is read
-        in full.
+    Cost: 1 ms at 10 workers, 10 ms at 64, 4 to 11 ms from 100 to 10,000 (one core). Above 256 workers a sample is played,
+        one from each of 256 strata of the sorted latest round trips, and T_n(k) = T_256(⌈256 k/n⌉): within a tenth
+        but for the very slowest, so that T(n) is low by up to 40 % where round trips have exponential tails.
     Source: ours; Xu, Neglia, Sebastianelli 2020 fit T(h, k) to arrivals (see `order_table`), which from a run at one k
         is off by up to 80 % at the others; this is within 8 %.
     """
