@@ -1,0 +1,30 @@
+"""Which run in MLflow a run of ours is, kept in its folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from orchestrator.journal.durable import write_durably
+
+FILE = "mlflow.json"
+_CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")
+
+
+def printable(uri: str) -> str:
+    """A tracking URI without user and password."""
+    return _CREDENTIALS.sub("", uri)
+
+
+def load_identity(folder: Path, uri: str) -> str:
+    """The id of its run at this tracking URI; "" if there is none yet."""
+    try:
+        kept = json.loads((folder / FILE).read_text())
+    except (OSError, ValueError):
+        return ""
+    return str(kept["run_id"]) if kept.get("uri") == printable(uri) else ""
+
+
+def save_identity(folder: Path, uri: str, run_id: str) -> None:
+    write_durably(folder / FILE, [json.dumps({"uri": printable(uri), "run_id": run_id}).encode()])

@@ -1,0 +1,68 @@
+"""The writer's end of the line: a thread that takes in what the engine says, so that the engine need not wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from orchestrator.tracking.messages import Goodbye, Message, parse, read_frame
+
+CAPACITY_BYTES = 64 << 20  # about 300,000 closed rounds; beyond that the engine leaves things out
+LINGER_S = 10.0  # how long to go on for an engine that died without a goodbye
+OVERDUE_S = 15.0  # more than any one request to MLflow may take
+
+
+class Inbox:
+    """Messages in order of arrival, kept as bytes until they are taken. The deadline is set when the line has ended."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._frames: deque[bytes] = deque()
+        self._size_bytes = 0
+        self._deadline_s: float | None = None
+        self._changed = threading.Condition()
+        threading.Thread(target=self._take_in, args=(stream,), daemon=True).start()
+
+    def take(self) -> Sequence[Message]:
+        """All messages that are there, at least one; none when the line has ended. Blocks."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._frames or self._deadline_s is not None)
+            frames, self._frames = self._frames, deque()
+            self._size_bytes = 0
+            self._changed.notify_all()
+        return [parse(frame) for frame in frames]
+
+    def pause(self, seconds: float) -> bool:
+        """Waits so long, or a little while if the line has ended; False: the deadline has passed, give up."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._deadline_s is not None, seconds):
+                return True
+            assert self._deadline_s is not None
+            left_s = self._deadline_s - time.monotonic()
+        time.sleep(max(0.0, min(0.5, left_s)))
+        return left_s > 0
+
+    def wait_until_overdue(self) -> None:
+        """Blocks until the deadline is long past."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._deadline_s is not None)
+            assert self._deadline_s is not None
+            left_s = self._deadline_s - time.monotonic()
+        time.sleep(max(0.0, left_s) + OVERDUE_S)
+
+    def _take_in(self, stream: BinaryIO) -> None:
+        last = b""
+        while frame := read_frame(stream):
+            last = frame
+            with self._changed:
+                self._changed.wait_for(lambda: self._size_bytes < CAPACITY_BYTES)
+                self._frames.append(frame)
+                self._size_bytes += len(frame)
+                self._changed.notify_all()
+        goodbye = parse(last) if last else None
+        left_s = goodbye.timeout_s if isinstance(goodbye, Goodbye) else LINGER_S
+        with self._changed:
+            self._deadline_s = time.monotonic() + 0.8 * left_s  # the engine wants its answer in time
+            self._changed.notify_all()

@@ -1,0 +1,118 @@
+"""One run in MLflow: found or made, and written to. Imported by the writer process only."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import getpass
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunStatus
+from mlflow.exceptions import MlflowException
+
+from orchestrator.journal.records import Started
+from orchestrator.tracking.description import parameters, started_ms, tags
+from orchestrator.tracking.identity import load_identity, save_identity
+from orchestrator.tracking.messages import Hello
+from orchestrator.tracking.points import Point
+
+SQLITE = "sqlite:///"
+_STATUS = {"done": "FINISHED", "failed": "FAILED"}  # any other outcome: KILLED
+
+
+class MlflowRun:
+    """Its methods raise whatever MLflow raises; each may be called again after that."""
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self.client, self.run_id = client, run_id
+
+    def log(self, points: Sequence[Point], model_id: str | None = None) -> None:
+        """At most 1,000 points; those that are there already are stored once. model_id: link them to that model."""
+        metrics = [
+            Metric(point.key, point.value, point.timestamp_ms, point.step, model_id=model_id) for point in points
+        ]
+        self.client.log_batch(self.run_id, metrics=metrics, synchronous=True)
+
+    def stored(self, key: str) -> set[tuple[int, int]]:
+        """(timestamp_ms, step) of all values of a metric. O(their number)."""
+        return {(metric.timestamp, metric.step) for metric in self.client.get_metric_history(self.run_id, key)}
+
+    def end(self, outcome: str, ended_ms: int | None) -> None:
+        self.client.set_tag(self.run_id, "ripieno.outcome", outcome)
+        self.client.set_terminated(self.run_id, _STATUS.get(outcome, "KILLED"), ended_ms)
+
+
+def open_run(hello: Hello, started: Started) -> MlflowRun:
+    """Finds the run in MLflow, or makes it, and says that it is running.
+
+    It is known by the id in its folder, else by its tag: an engine may have died before it could keep the id.
+    """
+    with _one_opens_at_a_time(hello.uri):
+        client = MlflowClient(hello.uri, registry_uri=hello.uri)
+        experiment_id = _experiment(client, hello)
+    run_id = load_identity(hello.folder, hello.uri)
+    if not run_id or not _active(client, run_id):
+        run_id = _tagged(client, experiment_id, started.run) or _create(client, experiment_id, started)
+        client.log_batch(run_id, params=[Param(*pair) for pair in parameters(started.spec).items()], synchronous=True)
+        client.log_text(run_id, json.dumps(started.spec, indent=2, ensure_ascii=False), "spec.json")
+        save_identity(hello.folder, hello.uri, run_id)
+    client.update_run(run_id, status=RunStatus.to_string(RunStatus.RUNNING))
+    return MlflowRun(client, run_id)
+
+
+def _create(client: MlflowClient, experiment_id: str, started: Started) -> str:
+    about = tags(started)
+    with contextlib.suppress(KeyError, OSError):  # nobody by that number in this container
+        about["mlflow.user"] = getpass.getuser()
+    run = client.create_run(experiment_id, started_ms(started), about, run_name=started.run)
+    return str(run.info.run_id)
+
+
+def _tagged(client: MlflowClient, experiment_id: str, run: str) -> str:
+    found = client.search_runs([experiment_id], f"tags.`ripieno.run` = '{run}'", max_results=1)
+    return str(found[0].info.run_id) if found else ""
+
+
+def _active(client: MlflowClient, run_id: str) -> bool:
+    """Whether it is there and nobody has deleted it."""
+    try:
+        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+
+
+def _experiment(client: MlflowClient, hello: Hello) -> str:
+    found = client.get_experiment_by_name(hello.experiment)
+    if found is not None:
+        return str(found.experiment_id)
+    try:
+        return str(client.create_experiment(hello.experiment, _artifacts(hello)))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return str(client.get_experiment_by_name(hello.experiment).experiment_id)
+
+
+def _artifacts(hello: Hello) -> str | None:
+    """Where a new experiment keeps its files: beside a database of our own; a server chooses for itself."""
+    if not hello.uri.startswith(SQLITE):
+        return None
+    return (Path(hello.uri.removeprefix(SQLITE)).resolve().parent / "mlartifacts").as_uri()
+
+
+@contextlib.contextmanager
+def _one_opens_at_a_time(uri: str) -> Iterator[None]:
+    """Several runs that start at once would all create and migrate the same new SQLite file, and break it."""
+    if not uri.startswith(SQLITE):
+        yield
+        return
+    database = Path(uri.removeprefix(SQLITE))
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with database.with_name(database.name + ".lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # let go when the file is closed
+        yield

@@ -1,0 +1,100 @@
+"""The final model in MLflow: one LoggedModel that `mlflow.pytorch.load_model` opens, with our safetensors beside it."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import mlflow.pytorch
+import numpy
+import torch
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
+from mlflow.models import Model
+from safetensors.torch import load_file, load_model
+from torch import Tensor, nn
+
+from orchestrator.tracking.messages import ModelFiles
+from orchestrator.tracking.mlflow_run import MlflowRun
+from orchestrator.tracking.points import Point
+from trainers import load_task
+
+NAME = "model"
+_log = logging.getLogger("ripieno.tracking")
+
+
+def log_model(run: MlflowRun, files: ModelFiles, final: Sequence[Point]) -> str:
+    """Logs the model of a run, once, linked to the run and to its final metrics. May be called again after a failure.
+
+    Returns a remark where PyTorch could not export the model: then there is only the safetensors file. Else "".
+    Cost: 1 to 3 s for a small model, most of it torch.export.
+    """
+    logged = _found_or_made(run)
+    if logged.status == LoggedModelStatus.READY:
+        return ""
+    remark = ""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            _export(files, Path(folder) / NAME, run.run_id, logged)
+        except Exception as error:  # of the user's code, or of torch.export about it
+            _log.warning("export_failed", exc_info=True)
+            remark = f"Its model could not be exported, so there it is as safetensors only ({error})."[:500]
+        else:
+            run.client.log_model_artifacts(logged.model_id, str(Path(folder) / NAME))
+    run.client.log_model_artifact(logged.model_id, str(files.weights))
+    run.log(final, model_id=logged.model_id)
+    run.client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    return remark
+
+
+def build(files: ModelFiles) -> nn.Module:
+    """The trained module, on the CPU, ready to infer."""
+    model = load_task(files.task).model(**files.arguments)
+    load_model(model, files.weights)
+    return model.eval()
+
+
+def example(files: ModelFiles) -> Tensor:
+    """Two rows of the example: more say no more, and a batch of one would be exported as always one."""
+    batch = load_file(files.example)["input"]
+    return batch[:2] if len(batch) > 1 else batch.repeat_interleave(2, dim=0)
+
+
+def _found_or_made(run: MlflowRun) -> LoggedModel:
+    client, mlflow_run = run.client, run.client.get_run(run.run_id)
+    experiment_id = mlflow_run.info.experiment_id
+    found = client.search_logged_models([experiment_id], f"source_run_id = '{run.run_id}' AND name = '{NAME}'")
+    logged = (
+        found[0]
+        if found
+        else client.create_logged_model(
+            experiment_id, NAME, source_run_id=run.run_id, params=mlflow_run.data.params, model_type="pytorch"
+        )
+    )
+    outputs = mlflow_run.outputs.model_outputs if mlflow_run.outputs else []
+    if logged.model_id not in [output.model_id for output in outputs]:
+        client.log_outputs(run.run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    return logged
+
+
+def _export(files: ModelFiles, folder: Path, run_id: str, logged: LoggedModel) -> None:
+    """In MLflow's layout, as a traced graph: no pickle, and opening it needs none of the user's code.
+
+    Requirements are pinned here, because MLflow would start a process to guess them.
+    """
+    mlflow.pytorch.save_model(
+        build(files),
+        folder,
+        mlflow_model=Model(
+            artifact_path=logged.artifact_location, model_uuid=logged.model_id, run_id=run_id, model_id=logged.model_id
+        ),
+        input_example=example(files).numpy(),
+        pip_requirements=[f"torch=={_release(torch.__version__)}", f"numpy=={numpy.__version__}"],
+        serialization_format="pt2",
+    )
+
+
+def _release(version: str) -> str:
+    """Without the build (`+cpu`), which not every index has."""
+    return version.partition("+")[0]

@@ -1,0 +1,197 @@
+"""The process that writes a run's record to MLflow: `python -m orchestrator.tracking.writer SOCKET`.
+
+Started by `Link`, ended by its goodbye or its death. MLflow is imported in this process and nowhere else, so that
+neither its start nor its silence is ever the engine's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import socket
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+from orchestrator.journal import codec
+from orchestrator.journal.records import Started
+from orchestrator.tracking.description import started_ms
+from orchestrator.tracking.inbox import Inbox
+from orchestrator.tracking.messages import Entries, Goodbye, Hello, ModelFiles, Report, frame
+from orchestrator.tracking.points import Point, points
+
+if TYPE_CHECKING:
+    from orchestrator.tracking.mlflow_run import MlflowRun
+
+# A server that is away costs seconds a try, not minutes; how often to try is decided here.
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "CUDA_VISIBLE_DEVICES": "",  # the model is exported on the CPU
+}
+LONGEST_PAUSE_S = 30.0
+REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")  # asking again would change nothing
+BATCH, SMALLEST_BATCH = 1000, 50  # metrics; a server too slow for the one may manage the other
+ABANDONED = "abandoned"  # outcome of a run whose engine died; a resume goes on with it
+
+_log = logging.getLogger("ripieno.tracking")
+_T = TypeVar("_T")
+
+
+class GaveUp(Exception):
+    """The time for it is over, or MLflow refuses it for good."""
+
+
+class Writer:
+    """Records one run, with patience until its inbox's deadline."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._batch = BATCH
+        self._catching_up = False
+        self._stored: dict[str, set[tuple[int, int]]] = {}
+        self._latest: dict[str, Point] = {}
+        self._trouble = ""  # the last, told once
+
+    def record(self) -> Report:
+        """From the hello to the end of the line, and what could not be done."""
+        stage, remark = "all of it", ""
+        try:
+            messages = self._inbox.take()
+            hello = messages[0]
+            assert isinstance(hello, Hello)
+            started = codec.decode(hello.started)
+            assert isinstance(started, Started)
+            self._catching_up = hello.catching_up
+            run = self._insist(lambda: _open(hello, started))
+            stage = "the latest figures, and how it ended"
+            goodbye = self._log_all(run, started_ms(started), messages)
+            stage = "how it ended"
+            outcome, metrics, model = (
+                (goodbye.outcome, goodbye.metrics, goodbye.model) if goodbye else (ABANDONED, {}, None)
+            )
+            final = self._final(metrics)
+            self._insist(lambda: run.log(final))
+            self._insist(lambda: run.end(outcome, self._ended_ms()))
+            stage = "the model"
+            if model is not None:
+                remark = self._insist(lambda: _log_model(run, model, started.paths, final))
+        except GaveUp as error:
+            while self._inbox.take():
+                pass  # so that the engine's line never fills up
+            return Report([f"{stage} ({error})"], remark)
+        return Report([], remark)
+
+    def _log_all(self, run: MlflowRun, zero_ms: int, messages: Sequence[object]) -> Goodbye | None:
+        """Logs what is in these messages and in all that follow; None: the engine died without a goodbye."""
+        pending: deque[Point] = deque()
+        goodbye: Goodbye | None = None
+        while messages:
+            for message in messages:
+                if isinstance(message, Entries):
+                    pending.extend(point for entry in message.entries for point in points(entry, zero_ms))
+                elif isinstance(message, Goodbye):
+                    goodbye = message
+            while pending:
+                for point in self._insist(lambda: self._log_some(run, pending)):
+                    self._latest[point.key] = point
+                    pending.popleft()
+            messages = self._inbox.take()
+        return goodbye
+
+    def _log_some(self, run: MlflowRun, pending: deque[Point]) -> list[Point]:
+        """Logs the first points, fewer of them after a failure; returns those that are done."""
+        batch = list(islice(pending, self._batch))
+        try:
+            if new := [point for point in batch if not self._has(run, point)]:
+                run.log(new)
+        except Exception:
+            self._batch = max(SMALLEST_BATCH, self._batch // 2)
+            raise
+        self._batch = min(BATCH, 2 * self._batch)
+        return batch
+
+    def _has(self, run: MlflowRun, point: Point) -> bool:
+        """Whether MLflow had this point before we began; not asked in the normal case, where nothing comes twice."""
+        if not self._catching_up:
+            return False
+        if point.key not in self._stored:
+            self._stored[point.key] = run.stored(point.key)
+        return (point.timestamp_ms, point.step) in self._stored[point.key]
+
+    def _final(self, metrics: Mapping[str, float]) -> list[Point]:
+        """The final metrics as points: the same points, where they were logged as such before."""
+        step = max((point.step for point in self._latest.values()), default=0)
+        return [self._same_or_new(name, float(value), step) for name, value in metrics.items()]
+
+    def _same_or_new(self, name: str, value: float, step: int) -> Point:
+        latest = self._latest.get(name)
+        if latest is not None and (latest.value == value or (math.isnan(latest.value) and math.isnan(value))):
+            return latest
+        return Point(name, value, self._ended_ms() or 0, step)
+
+    def _ended_ms(self) -> int | None:
+        return max((point.timestamp_ms for point in self._latest.values()), default=None)
+
+    def _insist(self, attempt: Callable[[], _T]) -> _T:
+        """Tries until it succeeds, with ever longer pauses. Raises GaveUp."""
+        pause_s = 1.0
+        while True:
+            try:
+                return attempt()
+            except Exception as error:
+                reason = _in_short(error)
+                if reason != self._trouble:
+                    _log.warning("attempt_failed", exc_info=True)
+                self._trouble = reason
+                if getattr(error, "error_code", "") in REFUSALS or not self._inbox.pause(pause_s):
+                    raise GaveUp(reason) from error
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    os.nice(5)  # the engine comes first
+    os.environ.update(ENVIRONMENT)
+    with socket.socket(fileno=int(sys.argv[1])) as connection:
+        inbox = Inbox(connection.makefile("rb"))
+        threading.Thread(target=_end_when_overdue, args=(inbox,), daemon=True).start()
+        report = Writer(inbox).record()
+        with contextlib.suppress(OSError):  # the engine has gone
+            connection.sendall(frame(report))
+
+
+def _end_when_overdue(inbox: Inbox) -> None:
+    """Whatever hangs, no writer is left behind by an engine that has gone."""
+    inbox.wait_until_overdue()
+    os._exit(1)
+
+
+def _open(hello: Hello, started: Started) -> MlflowRun:
+    from orchestrator.tracking.mlflow_run import open_run  # also where MLflow is missing, that is only a failure
+
+    return open_run(hello, started)
+
+
+def _log_model(run: MlflowRun, files: ModelFiles, paths: Sequence[str], final: Sequence[Point]) -> str:
+    from orchestrator.tracking.model import log_model
+
+    sys.path.extend(path for path in paths if path not in sys.path)
+    return log_model(run, files, final)
+
+
+def _in_short(error: Exception) -> str:
+    first, *_ = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {first}"[:300]
+
+
+if __name__ == "__main__":
+    main()

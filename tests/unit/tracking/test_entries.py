@@ -1,0 +1,60 @@
+"""What goes on record depends on the wakes alone, wherever one starts to look."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.records import Actions, Cause, Failure, Ref, Result, Row, Told, Wake, Work
+from orchestrator.tracking.entries import Gleaner
+from tests.support.tracking import History, closed_round, points_of, training
+
+histories = st.sampled_from([training(seed, stormy) for seed in range(6) for stormy in (False, True)])
+
+
+def result(work_id: int, failure: Failure | None = None) -> Result:
+    return Result(work_id, 1, "worker-0", {"gradient": Ref(f"{work_id}.gradient")}, {}, 1.0, 1.0, failure)
+
+
+def told(work_id: int) -> Told:
+    return Told(Work(work_id, 1, "gradient", {}, {}), result(work_id), 0.0)
+
+
+@given(histories)
+def test_every_row_of_a_run_goes_on_record_once(history: History) -> None:
+    gleaner = Gleaner()
+    entries = [entry for seen in history if (entry := gleaner.glean(*seen))]
+    assert [row for entry in entries for row in entry.rows] == [row for _, actions in history for row in actions.rows]
+    assert sum(len(entry.closed) for entry in entries) == sum(len(actions.closed) for _, actions in history)
+
+
+@given(histories, st.floats(0, 1))
+def test_a_tracker_that_starts_anywhere_records_nothing_that_differs(history: History, share: float) -> None:
+    start = round(share * len(history))
+    whole, rest = set(points_of(history)), set(points_of(history[start:]))
+    assert rest <= whole
+    of_rows = {(key, row.step) for _, actions in history[start:] for row in actions.rows for key in row.metrics}
+    assert of_rows <= {(point.key, point.step) for point in rest}
+
+
+@given(histories)
+def test_the_wasted_share_is_that_of_results_nobody_was_told_of(history: History) -> None:
+    shares = [point.value for point in points_of(history) if point.key == "wasted_share"]
+    assert len(shares) == sum(len(actions.closed) for _, actions in history) - 1  # none before the first
+    assert all(0 <= share < 1 for share in shares)
+    assert any(shares)  # the slow worker is late in some round
+
+
+def test_late_and_failed_results_are_wasted() -> None:
+    gleaner = Gleaner()
+    failed = result(3, Failure(Cause.NON_FINITE, "loss is NaN"))
+    first = gleaner.glean(Wake(0.5, (result(9),)), Actions((), (), closed=[closed_round(0, 0.0, 0.5)]))
+    assert first is not None
+    assert (first.results, first.useful) == (0, 0)
+    assert gleaner.glean(Wake(1.0, (result(0), result(1), failed)), Actions((), ())) is None
+    actions = Actions((), (), told=[told(0), told(1)], rows=[Row(1, {"loss": 2.0})], closed=[closed_round(1, 0.5, 2.0)])
+    entry = gleaner.glean(Wake(2.0, (result(2),)), actions)
+    assert entry is not None
+    assert (entry.results, entry.useful) == (4, 2)
+
+
+def test_a_wake_without_figures_leaves_no_entry() -> None:
+    assert Gleaner().glean(Wake(1.0, (result(0),)), Actions((), (), told=[told(0)])) is None
