@@ -85,8 +85,8 @@ def round_times(evidence: Evidence, *, current: int, round_s: float = inf) -> Ro
     Returns:
         Every k up to 64 workers, above that 16 of them (see `candidates`).
     Holds: seeded by (evidence.seed, evidence.round) alone; multiplying all times by a power of two multiplies T by it.
-    Cost: 1 ms at 10 workers, 10 ms at 64, 4 to 11 ms from 100 to 10,000 (one core). Above 256 workers a sample is played,
-        one from each of 256 strata of the sorted latest round trips, and T_n(k) = T_256(⌈256 k/n⌉): within a tenth
+    Cost: on one core 1 ms at 10 workers, 10 ms at 64, 4 to 11 ms from 100 to 10,000. Above 256 workers a sample is
+        played, one from each of 256 strata of the sorted latest round trips, and T_n(k) = T_256(⌈256 k/n⌉): within 15 %
         but for the very slowest, so that T(n) is low by up to 40 % where round trips have exponential tails.
     Source: ours; Xu, Neglia, Sebastianelli 2020 fit T(h, k) to arrivals (see `order_table`), which from a run at one k
         is off by up to 80 % at the others; this is within 8 %.
@@ -133,7 +133,8 @@ def push_and_wait(draws: NDArray[np.float64], ranks: Sequence[int]) -> NDArray[n
 def push_and_interrupt(draws: NDArray[np.float64], ranks: Sequence[int]) -> NDArray[np.float64]:
     """The same where all start anew with each round: plain order statistics."""
     by_rank: NDArray[np.float64] = np.sort(draws, axis=2).mean(axis=(0, 1))
-    return by_rank[np.asarray(ranks) - 1]
+    chosen: NDArray[np.float64] = by_rank[np.asarray(ranks) - 1]
+    return chosen
 
 
 def _sampled(round_trips: Mapping[str, Sequence[RoundTrip]], m: int) -> list[str]:
