@@ -7,6 +7,7 @@ RipienoError
 │   └── JournalDamaged  a journal that cannot be continued or replayed
 ├── RunFailed           exit 1: work had started; carries the story of the round
 ├── JournalLost         exit 1: another engine took over the journal that this one was writing
+├── CopyConflict        exit 1: the storage holds another journal under this one's name
 ├── ValueConflict       exit 1: one reference, two values
 ├── ValueMissing        exit 1: a reference whose value is nowhere
 └── Interrupted         exit 130: stopped on request, resumable
@@ -93,6 +94,21 @@ class JournalLost(RipienoError):
         return (
             f"the lock of the journal {self.folder} went to process {self.pid} on {self.host} while this engine was "
             "writing. This engine stops; the other one goes on, and nothing that was journalled is lost."
+        )
+
+
+class CopyConflict(RipienoError):
+    """The storage has a file of this journal's with other bytes, so two journals go by one name."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__(file)
+        self.file = file
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file} in the storage is not the one that this run wrote, so another journal was copied there, and "
+            "nothing was overwritten. If this machine lost its disk, restore the journal before resuming; if two "
+            "engines run from copies of one journal, stop one of them."
         )
 
 

@@ -35,7 +35,10 @@ class Storage:
             write_durably(path, parts)
         else:
             data = b"".join(parts)  # at hand before the stream is opened: one that breaks off publishes what it got
-            with self._files.open_output_stream(f"{self._root}/{name}") as stream:
+            stream = self._files.open_output_stream(
+                f"{self._root}/{name}", compression=None
+            )  # not by the name's ending
+            with stream:
                 stream.write(data)
 
     def read(self, name: str) -> memoryview:

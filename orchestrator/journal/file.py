@@ -124,6 +124,17 @@ class FileJournal:
                 plain.unlink(missing_ok=True)
                 compressed_path(plain).unlink(missing_ok=True)
 
+    def close_segment(self) -> None:
+        """Begins a new segment, so that everything appended so far is in closed, compressed ones, ready to be copied.
+
+        Raises OSError, JournalLost. Cost: three syncs, and 10 ms a MB to compress.
+        """
+        self._lock.check()
+        if self.position > self._segment.header.position:
+            self._rotate()
+        self._compressor.join()
+        _compress(self._folder, self._number)
+
     def close(self) -> None:
         """Syncs and lets the next engine in. Raises OSError if that sync fails; closed it is all the same."""
         self._closing.set()
@@ -196,7 +207,9 @@ def _compress(folder: Path, newest: int) -> None:
         plain = segment_path(folder, number)
         if number < newest and plain.exists():
             try:
-                write_durably(compressed_path(plain), [gzip.compress(plain.read_bytes(), 1, mtime=0)])
+                compressed = compressed_path(plain)
+                if not compressed.exists():  # else a crash came between the two
+                    write_durably(compressed, [gzip.compress(plain.read_bytes(), 1, mtime=0)])
                 plain.unlink()
             except OSError as error:  # the plain segment serves as well
                 _log.warning("segment_not_compressed", file=str(plain), error=str(error))
