@@ -136,7 +136,12 @@ class FileJournal:
         _compress(self._folder, self._number)
 
     def close(self) -> None:
-        """Syncs and lets the next engine in. Raises OSError if that sync fails; closed it is all the same."""
+        """Syncs and lets the next engine in. Raises OSError if that sync fails; closed it is all the same.
+
+        A second call does nothing.
+        """
+        if self._closing.is_set():
+            return
         self._closing.set()
         self._syncer.join()
         self._compressor.join()

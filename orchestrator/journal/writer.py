@@ -36,4 +36,6 @@ class SegmentWriter:
         os.fdatasync(self._descriptor)
 
     def close(self) -> None:
+        """Nothing can be written afterwards."""
         os.close(self._descriptor)
+        self._descriptor = -1

@@ -358,3 +358,13 @@ def test_a_full_disk_is_an_error_and_leaves_the_journal_whole(tmp_path: Path) ->
 def last_frame_offset(folder: Path) -> int:
     write_to = segments(folder)[-1]
     return write_to.stat().st_size - 12 - len(encode(RECORDS[-1]))
+
+
+def test_after_close_nothing_is_written_and_a_second_close_is_harmless(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path, RUN)
+    journal.append(STARTED)
+    journal.close()
+    journal.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        journal.append(wake(1))
+    assert read(tmp_path) == [STARTED]
