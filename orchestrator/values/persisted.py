@@ -53,7 +53,7 @@ class Persisted:
         return ref in self._checksums
 
     def write(self, ref: Ref, data: memoryview) -> None:
-        """Raises OSError. Cost: 40 ms for 40 MB, then the file system's."""
+        """Raises OSError. Cost: 5 ms for 4 MB, 0.13 s for 40 MB on a local disk, syncs included."""
         checksum = _checksum([data])
         self._files.write(_name(ref, checksum), [data])
         self._checksums[ref] = checksum
