@@ -24,10 +24,10 @@ NAME = "model"
 _log = logging.getLogger("ripieno.tracking")
 
 
-def log_model(run: MlflowRun, files: ModelFiles, final: Sequence[Point]) -> str:
+def log_model(run: MlflowRun, files: ModelFiles, paths: Sequence[str], final: Sequence[Point]) -> str:
     """Logs the model of a run, once, linked to the run and to its final metrics. May be called again after a failure.
 
-    Returns a remark where PyTorch could not export the model: then there is only the safetensors file. Else "".
+    paths: where its task is looked for first. Returns a remark where PyTorch could not export the model: then there is only the safetensors file. Else "".
     Cost: 1 to 3 s for a small model, most of it torch.export.
     """
     logged = _found_or_made(run)
@@ -36,7 +36,7 @@ def log_model(run: MlflowRun, files: ModelFiles, final: Sequence[Point]) -> str:
     remark = ""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            _export(files, Path(folder) / NAME, run.run_id, logged)
+            _export(build(files, paths), example(files), Path(folder) / NAME, logged)
         except Exception as error:  # of the user's code, or of torch.export about it
             _log.warning("export_failed", exc_info=True)
             remark = f"Its model could not be exported, so there it is as safetensors only ({error})."[:500]
@@ -48,9 +48,9 @@ def log_model(run: MlflowRun, files: ModelFiles, final: Sequence[Point]) -> str:
     return remark
 
 
-def build(files: ModelFiles) -> nn.Module:
+def build(files: ModelFiles, paths: Sequence[str]) -> nn.Module:
     """The trained module, on the CPU, ready to infer."""
-    model = load_task(files.task).model(**files.arguments)
+    model = load_task(files.task, [Path(path) for path in paths]).model(**files.arguments)
     load_model(model, files.weights)
     return model.eval()
 
@@ -78,18 +78,21 @@ def _found_or_made(run: MlflowRun) -> LoggedModel:
     return logged
 
 
-def _export(files: ModelFiles, folder: Path, run_id: str, logged: LoggedModel) -> None:
+def _export(model: nn.Module, rows: Tensor, folder: Path, logged: LoggedModel) -> None:
     """In MLflow's layout, as a traced graph: no pickle, and opening it needs none of the user's code.
 
     Requirements are pinned here, because MLflow would start a process to guess them.
     """
     mlflow.pytorch.save_model(
-        build(files),
+        model,
         folder,
         mlflow_model=Model(
-            artifact_path=logged.artifact_location, model_uuid=logged.model_id, run_id=run_id, model_id=logged.model_id
+            artifact_path=logged.artifact_location,
+            model_uuid=logged.model_id,
+            run_id=logged.source_run_id,
+            model_id=logged.model_id,
         ),
-        input_example=example(files).numpy(),
+        input_example=rows.numpy(),
         pip_requirements=[f"torch=={_release(torch.__version__)}", f"numpy=={numpy.__version__}"],
         serialization_format="pt2",
     )

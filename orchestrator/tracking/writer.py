@@ -184,13 +184,12 @@ def _open(hello: Hello, started: Started) -> MlflowRun:
 def _log_model(run: MlflowRun, files: ModelFiles, paths: Sequence[str], final: Sequence[Point]) -> str:
     from orchestrator.tracking.model import log_model
 
-    sys.path.extend(path for path in paths if path not in sys.path)
-    return log_model(run, files, final)
+    return log_model(run, files, paths, final)
 
 
 def _in_short(error: Exception) -> str:
     first, *_ = str(error).splitlines() or [""]
-    return f"{type(error).__name__}: {first}"[:300]
+    return f"{type(error).__name__}: {first}"[:500]
 
 
 if __name__ == "__main__":
