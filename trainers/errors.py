@@ -1,0 +1,153 @@
+"""What can go wrong on a worker, as sentences for whoever must act. The user's own exceptions pass unwrapped.
+
+TrainersError
+├── TaskInvalid           a path that leads to no Task
+├── ArgumentInvalid       an argument that the task's model() does not take
+├── OptimizerInvalid      a name or an option that torch.optim does not have, or that cannot work here
+├── DataInvalid           a file of a data set is missing or damaged
+├── BlockMissing          this machine has fewer samples than the run counts on
+├── ModelUnsupported      a model that cannot lie in one flat buffer
+├── WeightsMismatch       a value made by another model
+├── ValueDamaged          bytes that are no encoded tensors
+├── KindUnknown           work that no function of `kinds` does
+└── NonFinite             a loss or a gradient is NaN or Inf
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class TrainersError(Exception):
+    """Root of all errors raised on purpose. Subclasses hand every field to super().__init__, for pickling."""
+
+
+class TaskInvalid(TrainersError):
+    """A task cannot be loaded. given: as the user wrote it, `package.module:Class`. problem: a clause."""
+
+    def __init__(self, given: str, problem: str) -> None:
+        super().__init__(given, problem)
+        self.given, self.problem = given, problem
+
+    def __str__(self) -> str:
+        return f"task {self.given!r}: {self.problem}"
+
+
+class ArgumentInvalid(TrainersError):
+    """The task's model() does not take this argument, or misses it. allowed: the names it takes."""
+
+    def __init__(self, task: str, argument: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(task, argument, allowed)
+        self.task, self.argument, self.allowed = task, argument, allowed
+
+    def __str__(self) -> str:
+        if self.argument in self.allowed:
+            return f"{self.task}.model() needs the argument {self.argument!r}, which is not given"
+        return f"{self.task}.model() has no argument {self.argument!r}{did_you_mean(self.argument, self.allowed)}"
+
+
+class OptimizerInvalid(TrainersError):
+    """An optimizer cannot be made from what was given. name: as given. problem: a clause."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(name, problem)
+        self.name, self.problem = name, problem
+
+    def __str__(self) -> str:
+        return f"optimizer {self.name!r}: {self.problem}"
+
+
+class DataInvalid(TrainersError):
+    """A file of a data set is missing or not what it should be."""
+
+    def __init__(self, file: str, problem: str) -> None:
+        super().__init__(file, problem)
+        self.file, self.problem = file, problem
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.problem}"
+
+
+class BlockMissing(TrainersError):
+    """A block of training data lies beyond the samples that this machine has."""
+
+    def __init__(self, block: int, batch_size: int, samples: int) -> None:
+        super().__init__(block, batch_size, samples)
+        self.block, self.batch_size, self.samples = block, batch_size, samples
+
+    def __str__(self) -> str:
+        return (
+            f"block {self.block} of {self.batch_size} samples lies beyond the {self.samples:,} training samples of "
+            "this machine, so the run counted more elsewhere: do all machines have the same data?"
+        )
+
+
+class ModelUnsupported(TrainersError):
+    """A model that cannot be trained here. problem: a clause that names the parameters."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"this model cannot be trained in one flat buffer: {self.problem}"
+
+
+class WeightsMismatch(TrainersError):
+    """A value does not fit the model. value: which one. expected, given: what differs, for people."""
+
+    def __init__(self, value: str, expected: str, given: str) -> None:
+        super().__init__(value, expected, given)
+        self.value, self.expected, self.given = value, expected, given
+
+    def __str__(self) -> str:
+        return (
+            f"{self.value} holds {self.given} where this model has {self.expected}: "
+            "do all machines build the same model from the same code and data?"
+        )
+
+
+class ValueDamaged(TrainersError):
+    """Bytes that are no tensors as `encode` writes them."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"these bytes are no encoded tensors: {self.problem}"
+
+
+class KindUnknown(TrainersError):
+    """Work of a kind that this version does not do. allowed: the kinds it does."""
+
+    def __init__(self, kind: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(kind, allowed)
+        self.kind, self.allowed = kind, allowed
+
+    def __str__(self) -> str:
+        hint = did_you_mean(self.kind, self.allowed)
+        return f"no kind of work is called {self.kind!r}{hint}; do all machines run the same version?"
+
+
+class NonFinite(TrainersError):
+    """Training data gave NaN or Inf. quantity: "loss" or "gradient". epoch, block: the data."""
+
+    def __init__(self, quantity: str, epoch: int, block: int) -> None:
+        super().__init__(quantity, epoch, block)
+        self.quantity, self.epoch, self.block = quantity, epoch, block
+
+    def __str__(self) -> str:
+        return (
+            f"the {self.quantity} of block {self.block} of epoch {self.epoch} is NaN or Inf. A smaller learning rate "
+            "or clip_norm helps if the loss grew before; otherwise look at the samples of that block."
+        )
+
+
+def did_you_mean(given: str, allowed: Iterable[str]) -> str:
+    """The end of a sentence: the nearest spelling, if one is near, and all allowed names."""
+    names = sorted(allowed)
+    near = get_close_matches(given, names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return f"{hint} Allowed: {', '.join(names) or 'none'}"

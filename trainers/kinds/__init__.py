@@ -1,0 +1,34 @@
+"""Every kind of work by its name. A new kind is one file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from trainers.context import Context
+from trainers.errors import KindUnknown
+from trainers.kinds.aggregate import aggregate
+from trainers.kinds.evaluate import evaluate
+from trainers.kinds.gradient import gradient
+from trainers.kinds.init import init
+from trainers.kinds.kind import Json, Kind, Outputs
+from trainers.tensors import Tensors
+
+__all__ = ["KINDS", "Json", "Kind", "Outputs", "run_kind"]
+
+KINDS: Mapping[str, Kind] = {
+    "aggregate": aggregate,
+    "evaluate": evaluate,
+    "gradient": gradient,
+    "init": init,
+}
+
+
+def run_kind(kind: str, inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: Context) -> Outputs:
+    """Does a piece of work; context: `for_work` of this very one.
+
+    Raises:
+        KindUnknown; and see the kind's function.
+    """
+    if kind not in KINDS:
+        raise KindUnknown(kind, tuple(KINDS))
+    return KINDS[kind](inputs, params, context)

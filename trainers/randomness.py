@@ -1,0 +1,35 @@
+"""Chance as a function of the run's seed: nothing that a worker draws depends on what it did before."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+
+import numpy
+import torch
+
+
+def derive(seed: int, purpose: str, number: int) -> int:
+    """A seed for one purpose, in [0, 2^63), independent of those for other purposes and numbers."""
+    return int.from_bytes(sha256(f"{seed} {purpose} {number}".encode()).digest()[:8], "big") >> 1
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seeds the global generators of torch, `random` and numpy, which the user's code draws from; restores them after.
+
+    Not for two threads at once: the generators are the process's.
+    seed: in [0, 2^63). Cost: 60 µs on the CPU.
+    """
+    python, arrays = random.getstate(), numpy.random.get_state()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            torch.manual_seed(seed)
+            random.seed(seed)
+            numpy.random.seed(seed % 2**32)
+            yield
+        finally:
+            random.setstate(python)
+            numpy.random.set_state(arrays)
