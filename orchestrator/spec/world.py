@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.spec.models import TrainSpec
+from orchestrator.spec.models import Optimizer, TrainSpec
 from orchestrator.spec.problems import Complaint, Keys, did_you_mean, dotted
+
+if TYPE_CHECKING:
+    from trainers import Task
 
 TRACKING_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "file", "databricks")
 STORAGE_SCHEMES = ("file", "s3", "gs", "gcs", "abfs", "hdfs")
@@ -15,12 +20,83 @@ STORAGE_SCHEMES = ("file", "s3", "gs", "gcs", "abfs", "hdfs")
 
 def absences(spec: TrainSpec) -> Iterator[Complaint]:
     """What is not there, or not as the spec says. Cost: imports torch and the user's module."""
+    yield from _task(spec)
+    yield from _optimizer(spec.train.optimizer)
     if why := _folder(Path(spec.state)):
         yield Complaint((("state",),), f"state: {spec.state} {why}")
     if spec.tracking.uri is not None:
         yield from _scheme(("tracking", "uri"), spec.tracking.uri, TRACKING_SCHEMES)
     if spec.storage is not None:
         yield from _scheme(("storage",), spec.storage, STORAGE_SCHEMES)
+
+
+def _task(spec: TrainSpec) -> Iterator[Complaint]:
+    """The task, and the arguments of its model."""
+    from trainers.errors import TaskInvalid
+    from trainers.loading import load_task
+
+    try:
+        task = load_task(spec.task)
+    except TaskInvalid as error:
+        yield Complaint((("task",),), f"task: {error.given!r}: {error.problem.rstrip('.')}.")
+        return
+    except (Exception, SystemExit) as error:  # the user's module may raise anything
+        yield Complaint((("task",),), f"task: {spec.task!r} cannot be loaded: {_told_by_user_code(error)}.")
+        return
+    yield from _model_arguments(task, spec)
+
+
+def _model_arguments(task: Task, spec: TrainSpec) -> Iterator[Complaint]:
+    """Each that the model does not take, and each that it needs and is not given."""
+    from trainers.errors import ArgumentInvalid
+    from trainers.loading import require_model_arguments
+
+    names = set(spec.train.model)
+    while True:
+        try:
+            return require_model_arguments(task, names)
+        except ArgumentInvalid as error:
+            given = error.argument in names
+            keys: Keys = ("train", "model", error.argument) if given else ("train", "model")
+            yield Complaint((keys, ("task",)), f"{dotted(keys)}: {str(error).rstrip('.')}.")
+            names ^= {error.argument}
+
+
+def _optimizer(optimizer: Optimizer) -> Iterator[Complaint]:
+    """What the class says, and of which option: the one without which it would not say so."""
+    name: Keys = ("train", "optimizer", "name")
+    settings = {"name": optimizer.name, **optimizer.options}
+    while why := _optimizer_problem(settings):
+        culprits = (option for option in settings if option not in ("name", "lr"))
+        culprit = next((option for option in culprits if _optimizer_problem(_without(settings, option)) != why), None)
+        keys: Keys = ("train", "optimizer", culprit or "name")
+        yield Complaint((keys, name), f"{dotted(keys)}: {why}")
+        if culprit is None:
+            return
+        settings = _without(settings, culprit)
+
+
+def _without(settings: Mapping[str, Any], option: str) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != option}
+
+
+def _optimizer_problem(settings: Mapping[str, Any]) -> str:
+    """What is wrong with it, or ""."""
+    from trainers.errors import OptimizerInvalid
+    from trainers.optimizers import check_optimizer
+
+    try:
+        check_optimizer(settings)
+    except OptimizerInvalid as error:
+        return f"{error.name!r}: {error.problem.rstrip('.')}."
+    return ""
+
+
+def _told_by_user_code(error: BaseException) -> str:
+    """What was raised and where, on one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
 
 
 def _scheme(keys: Keys, uri: str, known: tuple[str, ...]) -> Iterator[Complaint]:
