@@ -131,7 +131,7 @@ class Figures:
         decided, workers = self._decided, self._workers
         return Frame(
             elapsed_s=now_s - (now_s if self._first_s is None else self._first_s),
-            epoch=done.epoch,
+            epoch=min(done.epoch, self.epochs),
             epochs=self.epochs,
             left_s=max(self.epochs - done.epoch, 0.0) / epochs_per_s if epochs_per_s > 0 else None,
             rounds=done.rounds,

@@ -10,11 +10,13 @@ def line(frame: Frame) -> str:
     """The same figures as in a terminal, the most wanted first."""
     if frame.waiting:
         return f"{duration(frame.elapsed_s)} waiting: {frame.waiting}"
+    if frame.wait_for is None:
+        return f"{duration(frame.elapsed_s)} starting, {frame.present} workers are there"
     known = {} if frame.loss is None else {"loss": frame.loss}
     parts = [
         f"{duration(frame.elapsed_s)} epoch {frame.epoch:.2f} of {frame.epochs:g}",
         *(metric(*item) for item in (known | dict(frame.evaluations)).items()),
-        f"waits for {frame.wait_for} of {frame.present}" if frame.wait_for is not None else "no round yet",
+        f"waits for {frame.wait_for} of {frame.present}",
         f"{frame.samples_per_s:,.0f} samples/s",
         f"{frame.rounds_per_s:,.1f} rounds/s",
         f"{frame.wasted:.0%} wasted",

@@ -24,7 +24,7 @@ def block(title: str, frame: Frame) -> RenderableType:
     body.add_row("speed", _speed(frame))
     parts: list[RenderableType] = [Text(title, style="bold", no_wrap=True, overflow="ellipsis"), body]
     if frame.lines:
-        parts.append(_workers(frame.lines))
+        parts += ["", _workers(frame.lines)]
     return Group(*parts)
 
 

@@ -1,0 +1,100 @@
+"""What a whole recorded run adds up to."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.live.figures import FEW_WORKERS, Figures, Frame
+from orchestrator.records import Actions, Cause, Decided, Failure, Joined, Left, Result, Wake
+from tests.support.recorded import SAMPLES, spec_of, wakes_of
+
+
+def frames(*, workers: int = 4, epochs: float = 1.0, quorum: object = "full") -> list[Frame]:
+    """The frame after every wake of a run."""
+    figures, seen = Figures(epochs), []
+    for wake, actions in wakes_of(spec_of(workers=workers, epochs=epochs, quorum=quorum)):
+        figures.add(wake, actions)
+        seen.append(figures.frame())
+    return seen
+
+
+def test_before_the_first_wake_there_is_a_frame_of_nothing() -> None:
+    frame = Figures(5).frame()
+    assert (frame.elapsed_s, frame.epoch, frame.loss, frame.wait_for, frame.left_s) == (0.0, 0.0, None, None, None)
+
+
+def test_progress_never_falls_and_ends_at_all_epochs() -> None:
+    epochs = [frame.epoch for frame in frames(epochs=0.5)]
+    assert epochs == sorted(epochs)
+    assert epochs[-1] == 0.5
+
+
+def test_a_run_that_waits_for_all_wastes_nothing_and_has_nobody_late() -> None:
+    last = frames(quorum="full")[-1]
+    assert last.wasted == 0.0
+    assert [line.late for line in last.lines] == [0, 0, 0, 0]
+
+
+def test_what_a_straggler_computes_in_vain_is_wasted_and_counted_as_late() -> None:
+    last = frames(quorum={"static": {"k": 3}})[-1]
+    *fast, slow = last.lines
+    assert slow.late > 0
+    assert max(line.late for line in fast) <= slow.late
+    assert 0.1 < last.wasted < 0.7
+
+
+def test_the_round_trips_of_a_slow_worker_show() -> None:
+    *fast, slow = (line.round_trip_s or 0.0 for line in frames(quorum={"static": {"k": 3}})[-1].lines)
+    assert slow == pytest.approx(0.5, rel=0.3)
+    assert fast == pytest.approx([0.1, 0.1, 0.1], rel=0.3)
+
+
+def test_the_time_left_comes_true() -> None:
+    seen = frames(epochs=2.0)
+    midway = next(frame for frame in seen if frame.epoch >= 1.0)
+    assert midway.left_s == pytest.approx(seen[-1].elapsed_s - midway.elapsed_s, rel=0.2)
+
+
+def test_rates_are_those_of_the_last_seconds() -> None:
+    seen = frames(epochs=2.0)
+    midway = next(frame for frame in seen if frame.epoch >= 1.0)
+    whole_run = SAMPLES["train_samples"] * 2 / seen[-1].elapsed_s
+    assert midway.samples_per_s == pytest.approx(whole_run, rel=0.2)
+    assert midway.rounds_per_s == pytest.approx(midway.samples_per_s / (4 * 64), rel=0.01)
+
+
+def test_no_more_results_arrive_in_a_round_than_workers_are_present() -> None:
+    assert all(frame.arrived <= frame.present for frame in frames(quorum="dynamic"))
+
+
+def test_evaluations_are_kept_apart_from_the_loss_of_training() -> None:
+    last = frames(epochs=2.0)[-1]
+    assert last.evaluations["test_accuracy"] == last.evaluations["validation_accuracy"] == 0.9
+    assert last.loss != last.evaluations["test_loss"]
+
+
+def test_many_workers_are_not_shown_one_by_one() -> None:
+    assert len(frames(workers=FEW_WORKERS)[-1].lines) == FEW_WORKERS
+    many = frames(workers=FEW_WORKERS + 1)[-1]
+    assert many.lines == ()
+    assert many.present == FEW_WORKERS + 1
+
+
+def test_a_worker_that_left_is_gone_and_a_failure_is_counted() -> None:
+    figures = Figures(1.0)
+    figures.add(
+        Wake(1.0, (Joined("worker-0"), Joined("worker-1"), Joined("aggregator-0", role="aggregator"))), nothing()
+    )
+    assert [line.worker for line in figures.frame().lines] == ["worker-0", "worker-1"]
+    lost = Failure(Cause.LOST_WORKER, "gone")
+    events = (Result(0, 1, "worker-1", {}, {}, 0.0, 2.0, lost), Left("worker-1", Cause.LOST_WORKER))
+    figures.add(Wake(2.0, events), nothing(waiting="1 of at least 2 workers are connected"))
+    frame = figures.frame()
+    assert [line.worker for line in frame.lines] == ["worker-0"]
+    assert frame.failures == {"lost worker": 1}
+    assert frame.waiting == "1 of at least 2 workers are connected"
+
+
+def nothing(*, waiting: str = "", decided: tuple[Decided, ...] = ()) -> Actions:
+    """A core with nothing to do."""
+    return Actions((), (), decided=decided, waiting=waiting)
