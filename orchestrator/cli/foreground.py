@@ -34,7 +34,7 @@ def in_foreground(spec: Spec, go: Go, *, as_json: bool) -> Outcome:
         outcome = _for_people(spec, go, console)
     else:
         _log_to_stderr("info")
-        with Interrupts(_say_stopping) as stop, plain_view(sys.stdout, spec.train.epochs) as view:
+        with _announced() as stop, plain_view(sys.stdout, spec.train.epochs) as view:
             outcome = go(view, stop)
     if not as_json:
         console.print("", ended(outcome), sep="\n")
@@ -52,7 +52,7 @@ def _for_people(spec: Spec, go: Go, console: Console) -> Outcome:
 def _for_programs(spec: Spec, go: Go) -> Outcome:
     _log_to_stderr("info")
     with _own_stdout() as out:
-        with Interrupts(_say_stopping) as stop, json_view(out, spec.train.epochs) as view:
+        with _announced() as stop, json_view(out, spec.train.epochs) as view:
             outcome = go(view, stop)
         print(jsonl.line("ended", msgspec.to_builtins(outcome, enc_hook=str)), file=out)
     return outcome
@@ -73,8 +73,16 @@ def _own_stdout() -> Iterator[TextIO]:
         os.close(kept)
 
 
+@contextmanager
+def _announced() -> Iterator[Interrupts]:
+    """Interrupts that say on standard error that they were heard."""
+    with Interrupts() as stop:
+        stop.notify(_say_stopping)
+        yield stop
+
+
 def _say_stopping() -> None:
-    os.write(2, f"{STOPPING}\n".encode())
+    os.write(2, f"{STOPPING}\n".encode())  # a signal may come in the midst of a print, which cannot be entered again
 
 
 def _log_to_stderr(level: str) -> None:

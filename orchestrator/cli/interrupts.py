@@ -13,17 +13,20 @@ SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Interrupts:
-    """Inside `with`, called for an answer: has the run been asked to stop?
+    """Inside `with`, called for an answer: has the run been asked to stop?"""
 
-    on_request: called once by the first signal, within its handler: must be quick, and safe there.
-    """
-
-    def __init__(self, on_request: Callable[[], None] = lambda: None) -> None:
-        self.requested = False
-        self._on_request = on_request
+    def __init__(self) -> None:
+        self._requested = False
+        self._callbacks: list[Callable[[], None]] = []
 
     def __call__(self) -> bool:
-        return self.requested
+        return self._requested
+
+    def notify(self, callback: Callable[[], None]) -> None:
+        """Has it called once, by the first signal, within its handler: it must be quick, and safe there."""
+        self._callbacks.append(callback)
+        if self._requested:
+            callback()
 
     def __enter__(self) -> Self:
         self._before = {number: signal.signal(number, self._signalled) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -36,8 +39,9 @@ class Interrupts:
             signal.signal(number, before)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self._requested:
             os.write(2, SHOW_CURSOR + b"ended at once; the journal is whole up to the last wake\n")
             os._exit(INTERRUPTED)
-        self.requested = True
-        self._on_request()
+        self._requested = True
+        for callback in self._callbacks:
+            callback()

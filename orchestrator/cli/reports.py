@@ -29,8 +29,6 @@ def ended(outcome: Outcome) -> RenderableType:
     head = _head(outcome.run, outcome.outcome, f"{outcome.epochs:.4g} epochs · {outcome.rounds:,} rounds · ")
     head.append(duration(outcome.elapsed_s))
     rows = [(name.replace("_", " "), f"{value:.4g}") for name, value in sorted(outcome.metrics.items())]
-    if outcome.reason:
-        rows.insert(0, ("reason", outcome.reason))
     if outcome.time_saved is not None:
         rows.append(("time saved", _time_saved(outcome.time_saved)))
     rows.append(("goodput", f"{outcome.goodput:.0%} of the workers' time went into results that were used"))
@@ -39,7 +37,8 @@ def ended(outcome: Outcome) -> RenderableType:
     rows.append(("journal", _short(RunFolder(outcome.folder).journal)))
     if outcome.mlflow_run_id:
         rows.append(("MLflow", f"run {outcome.mlflow_run_id}"))
-    return Group(head, "", pairs(rows), "", _commands(_next(outcome)))
+    why: list[RenderableType] = [Text(outcome.reason), ""] if outcome.reason else []
+    return Group(*why, head, "", pairs(rows), "", _commands(_next(outcome)))
 
 
 def planned(plan: Plan, quorum: str) -> RenderableType:
