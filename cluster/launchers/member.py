@@ -1,0 +1,71 @@
+"""What a launcher starts, and what it tells of it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+RESTARTS = 5
+"""How often a member is started again; one that lived for HEALTHY_S before it died counts from 0 again."""
+
+HEALTHY_S = 60.0
+BACKOFF_S = 0.2
+"""Before the first restart; twice as long before each further one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One process of a run.
+
+    entry: `module:function`, called with `argument` in the new process, which ends when it returns.
+    argument: may hold secrets, and is handed over where nobody else can read it.
+    cpu, gpu: what it reserves; gpu may be a fraction below 1. environment: set before anything is imported.
+    """
+
+    name: str
+    entry: str
+    argument: str
+    cpu: float = 1.0
+    gpu: float = 0.0
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Watcher(Protocol):
+    """Whom a launcher tells. Called on the launcher's threads: returns at once, never raises."""
+
+    def died(self, member: str, reason: str) -> None:
+        """The process is no more, whatever ended it; told before another one is started under its name."""
+
+
+class Launcher(Protocol):
+    """Owns the processes it starts: they end with `close`, and with the process that made the launcher."""
+
+    def start(self, members: Sequence[Member], watcher: Watcher) -> None:
+        """Starts them all; what dies is told, and started again RESTARTS times. Called once."""
+
+    def close(self) -> None:
+        """Ends them all, those that are just coming up too. Takes a few seconds at most."""
+
+
+class Restarts:
+    """Whether and when a member that died is started again."""
+
+    def __init__(self) -> None:
+        self._used = 0
+
+    def pause_s(self, lived_s: float) -> float | None:
+        """Seconds to wait before the next start; None: it has died too often."""
+        if lived_s >= HEALTHY_S:
+            self._used = 0
+        self._used += 1
+        return BACKOFF_S * 2 ** (self._used - 1) if self._used <= RESTARTS else None
+
+
+def call(entry: str, argument: str, path: Sequence[str]) -> None:
+    """Runs an entry in the new process. path: goes before this process's own `sys.path`, so that tasks import."""
+    sys.path[:0] = [folder for folder in path if folder not in sys.path]
+    module, _, function = entry.partition(":")
+    getattr(importlib.import_module(module), function)(argument)

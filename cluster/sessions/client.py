@@ -1,0 +1,275 @@
+"""A worker's end of its session: takes work, gives answers, and comes back when the stream breaks."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Condition, Event, Thread
+from typing import Self, TypeAlias
+
+import grpc
+
+from cluster.sessions.chunks import Damaged, Joiner, split
+from cluster.sessions.door import Door, Refused
+from cluster.sessions.ledger import Given, Ledger
+from cluster.sessions.transport import PROTOCOL, SERVER_NAME, TOKEN_FILE, connection_options
+from cluster.shared_memory import OtherBytes, SharedFolder, SharedMemoryFull
+from protos import ripieno_pb2 as pb
+from protos.ripieno_pb2_grpc import SessionsStub
+
+BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+"""Pauses between attempts to reach the engine; the last one is repeated."""
+
+GIVE_UP_S = 30.0
+"""How long, in sum of pauses, an engine that does not answer is tried."""
+
+CLOSE_S = 2.0
+CANCELLED = pb.Failure(cause="cancelled", message="cancelled before it was begun")
+
+Outbox: TypeAlias = "SimpleQueue[Iterable[pb.FromWorker] | None]"
+
+
+class EngineGone(Exception):
+    """No engine could be reached for so long that this worker gives up. worker, last: the last error."""
+
+    def __init__(self, worker: str, last: str) -> None:
+        super().__init__(worker, last)
+        self.worker, self.last = worker, last
+
+    def __str__(self) -> str:
+        return f"worker {self.worker} has not reached its engine for {GIVE_UP_S:g} s and ends: {self.last}"
+
+
+class WorkerSession:
+    """One worker's session with an engine, over as many streams as it takes.
+
+    Work survives a broken stream: the engine is told what is held, and answers that it may not have got are sent again
+    (it drops repeats). To an engine that does not know this process it is a newcomer: all that was held is forgotten.
+
+    Threads: any may call anything; the streams and the heartbeats have threads of their own, so that a worker deep
+    in its work is still heard.
+
+    Args:
+        share: False: behaves as on a host where the engine's shared memory is not.
+    Attributes:
+        folder: where values are read and written: the engine's, or one of its own if that cannot be reached.
+        foreign: messages of another epoch, ignored.
+    """
+
+    def __init__(
+        self,
+        door: Door,
+        worker: str,
+        *,
+        role: str = "worker",
+        slots: int = 1,
+        labels: Mapping[str, str] | None = None,
+        share: bool = True,
+    ) -> None:
+        self._door, self._worker = door, worker
+        process = secrets.token_bytes(8)
+        token = _host_token(Path(door.folder)) if share else b""
+        self._shares = bool(token)
+        own = Path(f"{door.folder}-{worker}-{process.hex()}")
+        self.folder = SharedFolder(Path(door.folder) if self._shares else own, create=not self._shares)
+        self._hello = pb.Hello(
+            protocol=PROTOCOL,
+            run=door.run,
+            secret=door.secret,
+            worker=worker,
+            process=process,
+            role=role,
+            slots=slots,
+            labels=labels or {},
+            host_token=token,
+        )
+        self.foreign = 0
+        self._changed = Condition()  # guards all below
+        self._ledger = Ledger()
+        self._outbox: Outbox = SimpleQueue()  # of the present stream; its items are made into messages as it is read
+        self._epoch = 0  # of the present stream; 0 before its welcome
+        self._damage: dict[str, str] = {}
+        self._ended: Exception | str = ""
+        self._closing = Event()
+        self._threads = [Thread(target=target, daemon=True) for target in (self._connect, self._beat)]
+        for thread in self._threads:
+            thread.start()
+
+    def take(self) -> Given | None:
+        """The next piece of work; waits for it. None: the engine said goodbye, or `close` was called.
+
+        Raises:
+            Refused: the engine does not let this worker in. EngineGone: it cannot be reached.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or self._ledger.pending)
+            if isinstance(self._ended, Exception):
+                raise self._ended
+            return None if self._ended else self._ledger.take()
+
+    def damage(self, name: str) -> str:
+        """Why a value that the engine sent cannot be read; "" if nothing is known against it."""
+        with self._changed:
+            return self._damage.get(name, "")
+
+    def answer(self, given: Given, result: pb.Result) -> None:
+        """Sends a result, whose values must be in `folder`, as often as it takes. Returns at once."""
+        with self._changed:
+            if self._ledger.answer(given, result):
+                self._send(result)
+            elif not self._shares:
+                self.folder.remove(result.outputs.values())  # of an engine that is no more
+
+    def close(self, reason: str = "done") -> None:
+        """Says goodbye, after all that was answered, and removes the worker's own folder. Takes CLOSE_S at most."""
+        with self._changed:
+            if self._epoch:
+                self._outbox.put([pb.FromWorker(epoch=self._epoch, goodbye=pb.Goodbye(reason=reason))])
+            self._outbox.put(None)
+        self._end(reason)
+        for thread in self._threads:
+            thread.join(CLOSE_S / len(self._threads))
+        self.folder.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _end(self, why: Exception | str) -> None:
+        with self._changed:
+            self._ended = self._ended or why
+            self._closing.set()
+            self._changed.notify_all()
+
+    def _connect(self) -> None:
+        """Stream after stream, until one side has had enough."""
+        pauses_s, waited_s = iter(BACKOFF_S), 0.0
+        while not self._closing.is_set():
+            before = self._hello.last_epoch
+            last = self._converse()
+            if self._hello.last_epoch != before:
+                pauses_s, waited_s = iter(BACKOFF_S), 0.0
+            pause_s = next(pauses_s, BACKOFF_S[-1])
+            waited_s += pause_s
+            if waited_s > GIVE_UP_S:
+                self._end(EngineGone(self._worker, last))
+            self._closing.wait(pause_s)
+
+    def _beat(self) -> None:
+        while not self._closing.wait(self._door.heartbeat_s):
+            with self._changed:
+                if self._epoch:
+                    self._outbox.put([pb.FromWorker(epoch=self._epoch, heartbeat=pb.Heartbeat())])
+
+    def _converse(self) -> str:
+        """One stream, from Hello to its end. Returns why it ended."""
+        outbox: Outbox = SimpleQueue()
+        with self._changed:
+            self._outbox = outbox
+            outbox.put([self._hello_now()])
+        with self._channel() as channel:
+            call = SessionsStub(channel).Session(chain.from_iterable(iter(outbox.get, None)))
+            joiner = Joiner()
+            try:
+                for message in call:
+                    self._receive(message, joiner)
+                return "the engine ended the stream"
+            except grpc.RpcError as error:
+                if error.code() is grpc.StatusCode.PERMISSION_DENIED:
+                    self._end(Refused(self._worker, error.details() or "no reason was given"))
+                return error.details() or str(error.code())
+            finally:
+                with self._changed:
+                    self._epoch = 0
+                outbox.put(None)
+                call.cancel()
+
+    def _channel(self) -> grpc.Channel:
+        """Through the unix socket where it can be reached, else to the engine's address."""
+        options = [*connection_options(self._door.heartbeat_s), ("grpc.use_local_subchannel_pool", 1)]
+        if self._shares or not self._door.address:
+            return grpc.insecure_channel(f"unix:{self._door.socket}", options)
+        credentials = grpc.ssl_channel_credentials(self._door.certificate.encode())
+        options_tls = [*options, ("grpc.ssl_target_name_override", SERVER_NAME)]
+        return grpc.secure_channel(self._door.address, credentials, options_tls)
+
+    def _hello_now(self) -> pb.FromWorker:
+        del self._hello.held[:], self._hello.values[:]
+        self._hello.held.extend(self._ledger.held())
+        if not self._shares:
+            self._hello.values.extend(self.folder.names())
+        return pb.FromWorker(hello=self._hello)
+
+    def _receive(self, message: pb.ToWorker, joiner: Joiner) -> None:
+        body = message.WhichOneof("body")
+        if body == "chunk" and message.epoch == self._epoch:
+            self._keep(message.chunk, joiner)
+            return
+        with self._changed:
+            if body == "welcome":
+                self._welcomed(message)
+            elif message.epoch != self._epoch:
+                self.foreign += 1
+            else:
+                self._ledger.acknowledge(message.acknowledged)
+                self._obey(message, body)
+            self._changed.notify_all()
+
+    def _welcomed(self, message: pb.ToWorker) -> None:
+        self._epoch = self._hello.last_epoch = message.epoch
+        if not message.welcome.resumed:
+            self._damage.clear()
+            if not self._shares:
+                self.folder.remove(self.folder.names())
+        for result in self._ledger.welcome(message.welcome.resumed):
+            self._send(result)
+
+    def _obey(self, message: pb.ToWorker, body: str | None) -> None:
+        if body == "assignments":
+            self._ledger.give(message.assignments.items)
+        elif body == "cancel":
+            for given in self._ledger.cancel(message.cancel.attempts):
+                self.answer(given, pb.Result(attempt=given.assignment.attempt, failure=CANCELLED))
+        elif body == "release":
+            self.folder.remove(message.release.names)
+            for name in message.release.names:
+                self._damage.pop(name, None)
+        elif body == "goodbye":
+            self._end(message.goodbye.reason)
+
+    def _keep(self, chunk: pb.Chunk, joiner: Joiner) -> None:
+        try:
+            whole = joiner.add(chunk)
+            if whole is not None:
+                name, data = whole
+                self.folder.write(name, [data])
+        except (Damaged, OtherBytes, SharedMemoryFull) as error:
+            with self._changed:
+                self._damage[chunk.name] = str(error)
+
+    def _send(self, result: pb.Result) -> None:
+        if self._epoch:
+            self._outbox.put(self._messages(self._epoch, result))
+
+    def _messages(self, epoch: int, result: pb.Result) -> Iterator[pb.FromWorker]:
+        """A result, after its values where the engine cannot read them here. Made as the stream takes them."""
+        if not self._shares:
+            for name in result.outputs.values():
+                with suppress(KeyError):  # released meanwhile: nobody waits for it any more
+                    for chunk in split(name, self.folder.read(name)):
+                        yield pb.FromWorker(epoch=epoch, chunk=chunk)
+        yield pb.FromWorker(epoch=epoch, result=result)
+
+
+def _host_token(folder: Path) -> bytes:
+    """What the engine left in its shared folder; b"" if that is not the folder one sees here."""
+    try:
+        return (folder / TOKEN_FILE).read_bytes()
+    except OSError:
+        return b""

@@ -1,0 +1,136 @@
+"""A worker as the engine sees it: what it was given, which values it has, and the stream it is reached by."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from cluster.sessions.chunks import Damaged, Joiner
+from cluster.sessions.ledger import Key, key_of
+from cluster.shared_memory import OtherBytes, SharedFolder, SharedMemoryFull
+from protos import ripieno_pb2 as pb
+
+OUTBOX = 4096
+"""Messages that may wait for a worker; one that lets more pile up does not read, and is let go."""
+
+
+class Stream:
+    """One connection of a peer. Belongs to the server's thread.
+
+    outbox: messages, and names of values to be sent as chunks; None ends the stream. received: results, so far.
+    """
+
+    def __init__(self, epoch: int, now_s: float) -> None:
+        self.epoch, self.heard_s = epoch, now_s
+        self.received = 0
+        self.outbox: asyncio.Queue[pb.ToWorker | str | None] = asyncio.Queue()
+        self.joiner = Joiner()
+        self.broken = asyncio.Event()
+        self.reason = "its stream broke"
+
+    def put(self, item: pb.ToWorker | str) -> None:
+        if self.outbox.qsize() >= OUTBOX:
+            self.end(f"it left {OUTBOX} messages unread")
+        else:
+            self.outbox.put_nowait(item)
+
+    def end(self, reason: str) -> None:
+        """At once, whatever is still to be sent."""
+        self.reason = reason
+        self.broken.set()
+
+
+class Peer:
+    """One process of a worker, through all its streams.
+
+    `assign` and `cancel` may be called from any thread and return at once; the server does the rest.
+    shares: it reads and writes the engine's shared folder. local: it came through the unix socket.
+    """
+
+    def __init__(
+        self, hello: pb.Hello, folder: SharedFolder, loop: asyncio.AbstractEventLoop, shares: bool, local: bool
+    ) -> None:
+        self.worker, self.role, self.slots, self.labels = hello.worker, hello.role, hello.slots, dict(hello.labels)
+        self.process, self.shares, self.local = hello.process, shares, local
+        self.stream: Stream | None = None
+        self.leaving = ""  # why it will not be back
+        self._folder, self._loop = folder, loop
+        self._given: dict[Key, pb.Assignment] = {}
+        self._has: set[str] = set()  # values in its own folder, if it does not share ours
+        self._damage: dict[str, str] = {}  # values that did not arrive as they were sent: why
+
+    def assign(self, items: Sequence[pb.Assignment]) -> None:
+        """Gives work, with the inputs that the worker lacks before it. To a peer that is gone: nothing happens."""
+        self._loop.call_soon_threadsafe(self._assign, items)
+
+    def cancel(self, attempts: Iterable[Key]) -> None:
+        """Asks the worker to leave work undone; the answer may still be a finished result."""
+        message = pb.ToWorker(cancel=pb.Cancel(attempts=[pb.Attempt(work_id=w, attempt=a) for w, a in attempts]))
+        self._loop.call_soon_threadsafe(self._put, message)
+
+    def open(self, stream: Stream, hello: pb.Hello, resumed: bool) -> None:
+        """The server's: speaks through this stream from now on, and gives again what got lost between two."""
+        if self.stream is not None:
+            self.stream.end("the worker opened another one")
+        self.stream = stream
+        self._has = set(hello.values) if resumed else set()
+        self._put(pb.ToWorker(welcome=pb.Welcome(resumed=resumed)))
+        held = {key_of(attempt) for attempt in hello.held}
+        self._send([item for key, item in self._given.items() if key not in held])
+
+    def leave(self, reason: str) -> None:
+        """The server's: says goodbye; nothing that comes from this process counts any more."""
+        self.leaving = self.leaving or reason
+        self._put(pb.ToWorker(goodbye=pb.Goodbye(reason=reason)))
+        if self.stream is not None:
+            self.stream.reason = reason
+            self.stream.outbox.put_nowait(None)
+
+    def answered(self, result: pb.Result) -> str | None:
+        """The server's: notes a result. None: a repeat, or an answer to nothing; else what is wrong with its values."""
+        if self.stream is not None:
+            self.stream.received += 1
+        if self._given.pop(key_of(result.attempt), None) is None:
+            return None
+        if self.shares:
+            return ""
+        wrong = (self._damage.pop(name, "") or self._missing(name) for name in result.outputs.values())
+        return "; ".join(filter(None, wrong))
+
+    async def take(self, stream: Stream, chunk: pb.Chunk) -> None:
+        """The server's: keeps a value that came in chunks, or why it cannot be kept, for the result that names it."""
+        try:
+            whole = stream.joiner.add(chunk)
+            if whole is not None:
+                name, data = whole
+                await asyncio.to_thread(self._folder.write, name, [data])
+                self._has.add(name)
+        except (Damaged, OtherBytes, SharedMemoryFull) as error:
+            self._damage.setdefault(chunk.name, str(error))
+
+    def _missing(self, name: str) -> str:
+        return "" if name in self._folder else f"value {name} did not come before the result"
+
+    def _assign(self, items: Sequence[pb.Assignment]) -> None:
+        self._given.update((key_of(item.attempt), item) for item in items)
+        self._send(items)
+
+    def _send(self, items: Sequence[pb.Assignment]) -> None:
+        if not self.shares:
+            self._bring({name for item in items for name in item.inputs.values()})
+        if items:
+            self._put(pb.ToWorker(assignments=pb.Assignments(items=items)))
+
+    def _bring(self, wanted: set[str]) -> None:
+        """Lets the worker's own folder follow ours: what we let go it may let go, what it lacks it gets."""
+        gone = [name for name in self._has if name not in self._folder]
+        if gone:
+            self._put(pb.ToWorker(release=pb.Release(names=gone)))
+            self._has.difference_update(gone)
+        for name in sorted(wanted - self._has):
+            self._put(name)
+            self._has.add(name)
+
+    def _put(self, item: pb.ToWorker | str) -> None:
+        if self.stream is not None:
+            self.stream.put(item)

@@ -1,0 +1,265 @@
+"""The engine's end of all sessions: lets workers in, carries what is given to them and tells what they say."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+from collections.abc import Callable, Coroutine
+from itertools import count
+from pathlib import Path
+from threading import Thread
+from typing import Any, Protocol
+
+import grpc
+import structlog
+
+from cluster.sessions.certificate import make_certificate
+from cluster.sessions.chunks import split
+from cluster.sessions.door import Door
+from cluster.sessions.peer import Peer, Stream
+from cluster.sessions.transport import PROTOCOL, SERVER_NAME, TOKEN_FILE, connection_options
+from cluster.shared_memory import SharedFolder
+from protos import ripieno_pb2 as pb
+from protos.ripieno_pb2_grpc import SessionsServicer, add_SessionsServicer_to_server
+
+GRACE_S = 5.0
+"""How long a worker behind a broken TCP stream is waited for. A unix socket breaks only with its process: no grace."""
+
+SILENT_BEATS = 5
+"""Heartbeats that may be missed: they come from the worker's Python, which a C extension can hold up for a while."""
+
+HELLO_S = 10.0
+CLOSE_S = 2.0
+SOCKET_FILE = ".sessions"
+
+log = structlog.get_logger(__name__)
+
+
+class Listener(Protocol):
+    """Whom the server tells. Called on the server's thread: returns at once, never raises.
+
+    Of one peer: `joined` first, then its answers, `gone` last.
+    """
+
+    def joined(self, peer: Peer) -> None: ...
+
+    def answered(self, peer: Peer, result: pb.Result, damage: str) -> None:
+        """Once for each attempt at most. damage: what is wrong with the values it names, "" normally."""
+
+    def gone(self, peer: Peer, reason: str) -> None: ...
+
+
+class SessionServer:
+    """Serves the workers of one run, on a thread of its own, until `close`.
+
+    Args:
+        folder: where the run's `SharedFolder` is, which must be there; its unix socket lies in it too.
+        heartbeat_s: > 0, seconds between signs of life.
+        host: name or address that other hosts reach this one by, to serve them too (TCP with TLS); "" for none.
+    Raises:
+        OSError: nothing can listen there.
+    Measured: an empty round of 4 workers (give each a message, have each answer) takes 0.75 ms on 2 cores; with the
+        synchronous gRPC server, two threads a stream, it took 0.94 ms.
+    """
+
+    def __init__(self, run: str, folder: Path, listener: Listener, *, heartbeat_s: float, host: str = "") -> None:
+        self._listener, self._heartbeat_s = listener, heartbeat_s
+        self._folder = SharedFolder(folder, create=False)
+        self._token = secrets.token_bytes(16)
+        (folder / TOKEN_FILE).write_bytes(self._token)
+        self._secret = secrets.token_hex(32)
+        self._epochs = count(1 + secrets.randbits(48))  # rising within an engine, others in every engine
+        self._peers: dict[str, Peer] = {}
+        self.foreign = 0  # messages of another epoch, ignored
+        self._door = Door(run, self._secret, str(folder / SOCKET_FILE), str(folder), heartbeat_s=heartbeat_s)
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="sessions", daemon=True)
+        self._thread.start()
+        try:
+            self.door = self._wait_for(self._start(host))
+        except BaseException:
+            self._stop_thread()
+            raise
+
+    def dismiss(self, worker: str, reason: str) -> None:
+        """Says goodbye to a worker, which is then gone for good, whatever it still does. From any thread."""
+        self._loop.call_soon_threadsafe(self._dismiss, worker, reason)
+
+    def close(self) -> None:
+        """Says goodbye to all workers and stops listening. Takes CLOSE_S at most."""
+        if self._loop.is_closed():
+            return
+        self._wait_for(self._stop())
+        self._stop_thread()
+        Path(self._door.socket).unlink(missing_ok=True)
+
+    async def _start(self, host: str) -> Door:
+        self._server = grpc.aio.server(options=connection_options(self._heartbeat_s))
+        add_SessionsServicer_to_server(_Servicer(self._serve), self._server)
+        self._server.add_insecure_port(f"unix:{self._door.socket}")
+        door = self._door
+        if host:
+            key, certificate = make_certificate(SERVER_NAME)
+            port = self._server.add_secure_port(f"{host}:0", grpc.ssl_server_credentials([(key, certificate)]))
+            door = Door(
+                door.run,
+                door.secret,
+                door.socket,
+                door.folder,
+                f"{host}:{port}",
+                certificate.decode(),
+                door.heartbeat_s,
+            )
+        await self._server.start()
+        self._watch = asyncio.create_task(self._watch_for_silence())
+        return door
+
+    async def _stop(self) -> None:
+        self._watch.cancel()
+        for peer in list(self._peers.values()):
+            peer.leave("the engine has ended")
+        await self._server.stop(CLOSE_S)
+
+    def _wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=10 * CLOSE_S)
+
+    def _stop_thread(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(CLOSE_S)
+        self._loop.close()
+
+    async def _serve(self, context: Any) -> None:
+        """One stream, from Hello to its end."""
+        hello = await self._let_in(context)
+        peer, resumed = self._peer_of(hello, context)
+        stream = Stream(next(self._epochs), self._loop.time())
+        peer.open(stream, hello, resumed)
+        if not resumed:
+            self._peers[hello.worker] = peer
+            self._listener.joined(peer)
+        tasks = [
+            asyncio.create_task(self._read(peer, stream, context)),
+            asyncio.create_task(self._write(stream, context)),
+            asyncio.create_task(stream.broken.wait()),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            self._ended(peer, stream)
+
+    async def _let_in(self, context: Any) -> pb.Hello:
+        """The first message of a stream, if it may come in; else ends the call with the reason, and logs it."""
+        try:
+            message = await asyncio.wait_for(context.read(), HELLO_S)
+        except TimeoutError:
+            message = grpc.aio.EOF
+        hello = pb.Hello() if message is grpc.aio.EOF else message.hello
+        reason = self._objection(hello)
+        if reason:
+            log.warning("session_refused", worker=hello.worker, peer=context.peer(), reason=reason)
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, reason)
+        return hello
+
+    def _objection(self, hello: pb.Hello) -> str:
+        if not hello.worker:
+            return "it did not say hello"
+        if hello.protocol != PROTOCOL:
+            return f"it speaks version {hello.protocol} of the protocol and the engine version {PROTOCOL}"
+        if hello.run != self._door.run:
+            return f"it belongs to run {hello.run!r} and this is run {self._door.run!r}"
+        if not hmac.compare_digest(hello.secret.encode(), self._secret.encode()):
+            return "its secret is not this run's"
+        if hello.slots < 1:
+            return "it takes no work: slots is 0"
+        known = self._peers.get(hello.worker)
+        if known is not None and known.process != hello.process and hello.last_epoch:
+            return f"a newer process speaks as {hello.worker}"
+        return ""
+
+    def _peer_of(self, hello: pb.Hello, context: Any) -> tuple[Peer, bool]:
+        """The peer that this process is already (True), or a new one in place of any other of its name (False)."""
+        known = self._peers.get(hello.worker)
+        if known is not None and known.process == hello.process and not known.leaving:
+            return known, True
+        self._dismiss(hello.worker, f"another process came as {hello.worker}")
+        shares = hmac.compare_digest(hello.host_token, self._token)
+        return Peer(hello, self._folder, self._loop, shares, local=context.peer().startswith("unix:")), False
+
+    async def _read(self, peer: Peer, stream: Stream, context: Any) -> None:
+        while (message := await context.read()) is not grpc.aio.EOF:
+            stream.heard_s = self._loop.time()
+            if message.epoch != stream.epoch:
+                self.foreign += 1
+                log.warning("foreign_message_ignored", worker=peer.worker, epoch=message.epoch, current=stream.epoch)
+                continue
+            body = message.WhichOneof("body")
+            if body == "result":
+                damage = peer.answered(message.result)
+                if damage is not None:
+                    self._listener.answered(peer, message.result, damage)
+            elif body == "chunk":
+                await peer.take(stream, message.chunk)
+            elif body == "goodbye":
+                peer.leaving = f"it said goodbye: {message.goodbye.reason}"
+                return
+
+    async def _write(self, stream: Stream, context: Any) -> None:
+        while (item := await stream.outbox.get()) is not None:
+            if isinstance(item, str):
+                await self._push(item, stream, context)
+            else:
+                item.epoch, item.acknowledged = stream.epoch, stream.received
+                await context.write(item)
+
+    async def _push(self, name: str, stream: Stream, context: Any) -> None:
+        try:
+            value = self._folder.read(name)
+        except KeyError:  # let go meanwhile, so nobody waits for the work that was to read it
+            return
+        for chunk in split(name, value):
+            await context.write(pb.ToWorker(epoch=stream.epoch, acknowledged=stream.received, chunk=chunk))
+
+    async def _watch_for_silence(self) -> None:
+        while True:
+            await asyncio.sleep(self._heartbeat_s)
+            heard_by_s = self._loop.time() - SILENT_BEATS * self._heartbeat_s
+            for peer in self._peers.values():
+                if peer.stream is not None and peer.stream.heard_s < heard_by_s:
+                    peer.stream.end(f"no sign of life for {SILENT_BEATS * self._heartbeat_s:g} s")
+
+    def _dismiss(self, worker: str, reason: str) -> None:
+        peer = self._peers.get(worker)
+        if peer is not None:
+            peer.leave(reason)
+            self._forget(peer, reason)
+
+    def _ended(self, peer: Peer, stream: Stream) -> None:
+        if peer.stream is not stream:  # it speaks through another one by now
+            return
+        peer.stream = None
+        if peer.local or peer.leaving:
+            self._forget(peer, peer.leaving or stream.reason)
+        else:
+            self._loop.call_later(GRACE_S, self._give_up, peer, stream.reason)
+
+    def _give_up(self, peer: Peer, reason: str) -> None:
+        if peer.stream is None:
+            self._forget(peer, f"{reason} and it was not back within {GRACE_S:g} s")
+
+    def _forget(self, peer: Peer, reason: str) -> None:
+        if self._peers.get(peer.worker) is peer:
+            del self._peers[peer.worker]
+            self._listener.gone(peer, reason)
+
+
+class _Servicer(SessionsServicer):
+    def __init__(self, serve: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+        self._serve = serve
+
+    async def Session(self, request_iterator: Any, context: Any) -> None:  # noqa: N802 (gRPC's name for it)
+        await self._serve(context)

@@ -1,0 +1,239 @@
+"""The pool of real workers: each dials in, takes what it is given through its stream, and answers there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import NamedTuple, TypeAlias
+
+import structlog
+
+from cluster.launchers import Launcher, Member
+from cluster.sessions import Peer, SessionServer
+from cluster.shared_memory import SharedFolder
+from orchestrator.records import (
+    Assignment,
+    Cause,
+    Event,
+    Failure,
+    Joined,
+    Left,
+    Ref,
+    Result,
+    Wake,
+)
+from protos import ripieno_pb2 as pb
+
+log = structlog.get_logger(__name__)
+
+Key: TypeAlias = tuple[int, int]  # work id, attempt
+
+
+# What the server and the launcher tell, from their threads to the driver's; None: interrupted.
+class Came(NamedTuple):
+    peer: Peer
+
+
+class Went(NamedTuple):
+    peer: Peer
+    reason: str
+
+
+class Answered(NamedTuple):
+    peer: Peer
+    result: Result
+
+
+News: TypeAlias = Came | Went | Answered | None
+
+
+class RemotePool:
+    """Workers in processes of their own, on this host and, if `host` is given, on others.
+
+    A worker is present from its hello until its stream breaks for good or its launcher says that it died, whichever
+    comes first; then each of its assignments fails as LOST_WORKER and it has Left. Behind a broken TCP stream it is
+    waited for (sessions.server.GRACE_S): if it comes back in time nothing is lost and nothing is reported. Later, or as
+    a new process, it Joins anew. It is not present twice: the latest process of a name counts.
+
+    Values go through the shared folder, or, to workers that cannot reach it, through their streams.
+
+    Threads: as `Pool` says; `died` may be called from any.
+
+    Args:
+        folder: of the run's `SharedFolder`, which the engine has made and closes after this pool. The inputs of all
+            work must be in it.
+        heartbeat_s: > 0; a stopped or cut-off worker is noticed after 1 to 1.5 of these.
+        hard_deadline_s: > 0; work without a time-out of its own fails as TIMEOUT after it. None: never.
+        host: by which other hosts reach this one; "": only workers of this host are served.
+    Raises:
+        OSError: it cannot listen.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        folder: Path,
+        *,
+        heartbeat_s: float = 2.0,
+        hard_deadline_s: float | None = None,
+        host: str = "",
+    ) -> None:
+        self._hard_deadline_s = hard_deadline_s
+        self._zero_s = monotonic()
+        self._news: SimpleQueue[News] = SimpleQueue()
+        self._first: list[Event] = []
+        self._peers: dict[str, Peer] = {}
+        self._outstanding: dict[Key, Assignment] = {}
+        self._due_s: dict[Key, float] = {}
+        self._values = SharedFolder(folder, create=False)
+        self._launcher: Launcher | None = None
+        self._server = SessionServer(run, folder, self, heartbeat_s=heartbeat_s, host=host)
+        self.door = self._server.door
+
+    def launch(self, launcher: Launcher, members: Sequence[Member]) -> None:
+        """Starts workers, which are told of `self.door`; the launcher is this pool's to close. Called once at most."""
+        self._launcher = launcher
+        launcher.start(members, self)
+
+    def submit(self, assignments: Sequence[Assignment]) -> None:
+        batches: dict[str, list[pb.Assignment]] = {}
+        now_s = self._now_s()
+        for assignment in assignments:
+            work, worker, attempt = assignment
+            key = (work.id, attempt)
+            self._outstanding[key] = assignment
+            timeout_s = self._hard_deadline_s if work.timeout_s is None else work.timeout_s
+            if timeout_s is not None:
+                self._due_s[key] = now_s + timeout_s
+            batches.setdefault(worker, []).append(_message(assignment))
+        for worker, batch in batches.items():
+            self._peers[worker].assign(batch)
+
+    def cancel(self, work_ids: Sequence[int]) -> None:
+        wanted = set(work_ids)
+        for key, assignment in self._outstanding.items():
+            if key[0] in wanted:
+                self._peers[assignment.worker].cancel([key])
+
+    def wait(self, deadline_s: float | None) -> Wake:
+        events, self._first = self._first, []
+        interrupted = False
+        while not events and not interrupted:
+            for news in self._arrived(deadline_s):
+                if news is None:
+                    interrupted = True
+                else:
+                    events.extend(self._told(news))
+            events.extend(self._overdue())
+            if deadline_s is not None and self._now_s() >= deadline_s:
+                break
+        return Wake(self._now_s(), tuple(events))
+
+    def reconcile(
+        self, outstanding: Sequence[Assignment], present: Sequence[str], wakes_seen: int, now_s: float
+    ) -> None:
+        """Its workers end with their engine, so a resume always has a new pool; those that dial in are newcomers."""
+        self._zero_s = monotonic() - now_s
+        gone = Failure(Cause.PREEMPTED, "its pool ended with the engine")
+        self._first = [self._failed(assignment, gone) for assignment in outstanding]
+        self._first += [Left(worker, Cause.PREEMPTED) for worker in present]
+
+    def interrupt(self) -> None:
+        self._news.put(None)  # SimpleQueue.put may be called from a signal handler
+
+    def close(self) -> None:
+        """Says goodbye to all workers, then ends what was launched. Takes a few seconds at most."""
+        self._server.close()
+        if self._launcher is not None:
+            self._launcher.close()
+
+    def died(self, member: str, reason: str) -> None:
+        """The launcher's: a worker's process has ended."""
+        self._server.dismiss(member, f"its process {reason}")
+
+    def joined(self, peer: Peer) -> None:
+        """The server's, on its thread, as the two below."""
+        self._news.put(Came(peer))
+
+    def answered(self, peer: Peer, result: pb.Result, damage: str) -> None:
+        self._news.put(Answered(peer, _result(peer.worker, result, damage, self._now_s())))
+
+    def gone(self, peer: Peer, reason: str) -> None:
+        self._news.put(Went(peer, reason))
+
+    def _arrived(self, deadline_s: float | None) -> list[News]:
+        """All news there is; waits for some until the deadline, or until the first work is overdue."""
+        ends_s = [*self._due_s.values(), *(() if deadline_s is None else (deadline_s,))]
+        news: list[News] = []
+        with suppress(Empty):
+            news.append(self._news.get(timeout=max(0.0, min(ends_s) - self._now_s()) if ends_s else None))
+            while True:
+                news.append(self._news.get_nowait())
+        return news
+
+    def _told(self, news: Came | Went | Answered) -> list[Event]:
+        peer = news.peer
+        if isinstance(news, Came):
+            log.info("worker_joined", worker=peer.worker, role=peer.role, shares_memory=peer.shares)
+            self._peers[peer.worker] = peer
+            return [Joined(peer.worker, peer.slots, peer.role, peer.labels)]
+        if isinstance(news, Went):
+            log.warning("worker_left", worker=peer.worker, reason=news.reason)
+            del self._peers[peer.worker]
+            return [*self._lost(peer.worker, news.reason), Left(peer.worker, Cause.LOST_WORKER)]
+        return [news.result] if self._ended((news.result.work_id, news.result.attempt)) else []
+
+    def _lost(self, worker: str, reason: str) -> list[Result]:
+        """The ends of its assignments. What it left of their outputs goes too: another worker shall be first again."""
+        failure = Failure(Cause.LOST_WORKER, f"{worker} is gone: {reason}")
+        lost = [assignment for assignment in self._outstanding.values() if assignment.worker == worker]
+        ids = {str(assignment.work.id) for assignment in lost}
+        self._values.remove([name for name in self._values.names() if name.partition(".")[0] in ids])
+        return [self._failed(assignment, failure) for assignment in lost]
+
+    def _overdue(self) -> list[Result]:
+        """The ends of work that took too long; its worker is asked to leave it, and what it still says is dropped."""
+        now_s = self._now_s()
+        late = [self._outstanding[key] for key, due_s in self._due_s.items() if due_s <= now_s]
+        for work, worker, attempt in late:
+            self._peers[worker].cancel([(work.id, attempt)])
+        return [self._failed(assignment, Failure(Cause.TIMEOUT, "no answer in time")) for assignment in late]
+
+    def _failed(self, assignment: Assignment, failure: Failure) -> Result:
+        work, worker, attempt = assignment
+        self._ended((work.id, attempt))
+        return Result(work.id, attempt, worker, {}, {}, 0.0, self._now_s(), failure)
+
+    def _ended(self, key: Key) -> bool:
+        """Whether this attempt was still to end; it has, then."""
+        self._due_s.pop(key, None)
+        return self._outstanding.pop(key, None) is not None
+
+    def _now_s(self) -> float:
+        return monotonic() - self._zero_s
+
+
+def _message(assignment: Assignment) -> pb.Assignment:
+    work = assignment.work
+    return pb.Assignment(
+        attempt=pb.Attempt(work_id=work.id, attempt=assignment.attempt),
+        round=work.round,
+        kind=work.kind,
+        inputs=work.inputs,
+        params=json.dumps(work.params, separators=(",", ":")).encode(),
+    )
+
+
+def _result(worker: str, result: pb.Result, damage: str, received_s: float) -> Result:
+    """What a worker says, as a record; values that did not arrive make it a failure."""
+    attempt, said = result.attempt, result.failure
+    failure = Failure(Cause.BAD_REPLY, damage) if damage else None
+    if result.HasField("failure"):
+        failure = Failure(Cause(said.cause), said.message, said.traceback)
+    outputs = {} if failure else {name: Ref(ref) for name, ref in result.outputs.items()}
+    metrics = dict(result.metrics)
+    return Result(attempt.work_id, attempt.attempt, worker, outputs, metrics, result.computed_s, received_s, failure)

@@ -1,0 +1,138 @@
+"""A worker's process: takes work from its session, has it done, sends what came of it. Joins cluster and trainers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Self, TypeAlias
+
+from cluster.sessions import Door, WorkerSession
+from cluster.shared_memory import SharedFolder
+from orchestrator.pools.execute import Execute, WorkFailed
+from orchestrator.records import WORKER, Cause, Failure, Ref, Work
+from protos import ripieno_pb2 as pb
+
+ENTRY = "orchestrator.worker:serve"
+"""For a launcher's `Member`; its argument is `WorkerSettings.to_json()`."""
+
+MakeExecute: TypeAlias = Callable[[SharedFolder], Execute]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a worker trains. task: `package.module:Class`, looked for in `folders` first. device: as torch names it."""
+
+    task: str
+    seed: int
+    threads: int = 1
+    device: str = "cpu"
+    folders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How one worker is to be; travels as JSON, secret included.
+
+    slow_factor: >= 1; its work takes so many times as long, by sleeping, for demonstrations. share: False: as if the
+        engine's shared memory were on another host. training: None: for entries that do something else.
+    """
+
+    door: Door
+    name: str
+    role: str = WORKER
+    labels: Mapping[str, str] = field(default_factory=dict)
+    slow_factor: float = 1.0
+    share: bool = True
+    training: Training | None = None
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        given = json.loads(text)
+        given["door"] = Door(**given["door"])
+        if given["training"] is not None:
+            given["training"] = Training(**given["training"])
+        return cls(**given)
+
+
+def serve(argument: str) -> None:
+    """The entry of a training worker. Joins when it is ready to compute; returns when the engine says goodbye.
+
+    A task that cannot be loaded is told as the failure of each work, with the user's traceback.
+    Raises:
+        Refused, EngineGone: see `WorkerSession.take`.
+    """
+    settings = WorkerSettings.from_json(argument)
+    assert settings.training is not None, "a training worker needs to know what to train"
+    work_for_engine(settings, _prepare(settings.training))
+
+
+def work_for_engine(settings: WorkerSettings, make_execute: MakeExecute) -> None:
+    """Does all work that comes, one piece at a time, in this thread. make_execute: is given where values lie."""
+    with WorkerSession(
+        settings.door, settings.name, role=settings.role, labels=settings.labels, share=settings.share
+    ) as session:
+        execute = make_execute(session.folder)
+        while (given := session.take()) is not None:
+            work = work_of(given.assignment)
+            damage = "; ".join(filter(None, map(session.damage, work.inputs.values())))
+            result = _failed(Failure(Cause.BAD_REPLY, damage)) if damage else _do(work, execute, settings.slow_factor)
+            result.attempt.CopyFrom(given.assignment.attempt)
+            session.answer(given, result)
+
+
+def work_of(assignment: pb.Assignment) -> Work:
+    """The work as a worker needs it; how it is placed, counted and timed stays with the engine."""
+    inputs = {name: Ref(ref) for name, ref in assignment.inputs.items()}
+    params = json.loads(assignment.params)
+    return Work(assignment.attempt.work_id, assignment.round, assignment.kind, inputs, params)
+
+
+def _do(work: Work, execute: Execute, slow_factor: float) -> pb.Result:
+    started_s = time.perf_counter()
+    try:
+        outputs, metrics = execute(work)
+        result = pb.Result(outputs=outputs, metrics=metrics)
+    except WorkFailed as error:
+        result = _failed(error.failure)
+    computed_s = time.perf_counter() - started_s
+    time.sleep((slow_factor - 1) * computed_s)
+    result.computed_s = slow_factor * computed_s
+    return result
+
+
+def _failed(failure: Failure) -> pb.Result:
+    cause, message, traceback = failure
+    return pb.Result(failure=pb.Failure(cause=cause.value, message=message, traceback=traceback))
+
+
+def _prepare(training: Training) -> MakeExecute:
+    """All that takes long, torch's import first of all, so that a worker that joins is ready."""
+    from trainers import Context, keep_freed_memory, load_task, make_deterministic
+
+    keep_freed_memory()
+    make_deterministic(training.threads)
+    import torch
+
+    from orchestrator.compute import executor, failure_of
+    from orchestrator.values.shared import SharedValues
+
+    try:
+        task = load_task(training.task, [Path(folder) for folder in training.folders])
+        context = Context(task, training.seed, torch.device(training.device))
+    except Exception as error:
+        failure = failure_of(error)
+        return lambda folder: _always(failure)
+    return lambda folder: executor(SharedValues(folder), context)
+
+
+def _always(failure: Failure) -> Execute:
+    def execute(work: Work) -> tuple[Mapping[str, Ref], Mapping[str, float]]:
+        raise WorkFailed(failure)
+
+    return execute
