@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -11,7 +12,9 @@ from typing import Protocol
 from orchestrator.core import Core
 from orchestrator.journal.records import Snapshot
 from orchestrator.protocols import Journal, Observer, Pool, Values
-from orchestrator.records import Actions, Json, Wake
+from orchestrator.records import Actions, Json, Ref, Wake
+
+SNAPSHOTS_KEPT = 3
 
 
 class SnapshotStore(Protocol):
@@ -24,7 +27,7 @@ class SnapshotStore(Protocol):
 class Engine:
     """All that one engine of a run owns.
 
-    snapshot_due: asked after each closed round, when few values are held.
+    snapshot_due: asked after each closed round, when few values are held. snapshot_taken: told after each.
     """
 
     core: Core
@@ -34,6 +37,8 @@ class Engine:
     snapshots: SnapshotStore
     snapshot_due: Callable[[Wake], bool]
     observers: Sequence[Observer] = field(default=())
+    snapshot_taken: Callable[[], None] = lambda: None
+    _kept: deque[Set[Ref]] = field(default_factory=lambda: deque(maxlen=SNAPSHOTS_KEPT))
 
     def step(self) -> None:
         """One wake. A kill between any two lines loses nothing: the journal has the wake, or the pool has it again."""
@@ -48,9 +53,14 @@ class Engine:
 
     def snapshot(self) -> None:
         """Makes what a resume needs durable: the values first, then the state, then the word of it."""
-        self.values.persist(self.core.roots())
+        roots = self.core.roots()
+        self.values.persist(roots)
         self.journal.sync()
         self.journal.append(self.snapshots.save(self.core.wakes, self.core.state_dict()))
+        self._kept.append(roots)
+        if len(self._kept) == SNAPSHOTS_KEPT:  # before that, snapshots of an earlier engine may need others
+            self.values.retain(set().union(*self._kept))
+        self.snapshot_taken()
 
     def _keep(self, wake: Wake, actions: Actions) -> None:
         if actions.closed:

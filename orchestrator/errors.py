@@ -3,6 +3,7 @@
 RipienoError
 ├── BadInput            exit 2: nothing was started, nothing was written
 │   ├── SpecInvalid     every problem of a spec at once
+│   ├── RunExists       a run of that name is there
 │   ├── JournalHeld     another engine writes this run's journal
 │   └── JournalDamaged  a journal that cannot be continued or replayed
 ├── RunFailed           exit 1: work had started; carries the story of the round
@@ -24,6 +25,18 @@ class BadInput(RipienoError):
     """Nothing was started because something asked for cannot be."""
 
     exit_code = 2
+
+
+class RunExists(BadInput):
+    """A new run was given the name of one that is there. folder: its."""
+
+    def __init__(self, run: str, folder: str) -> None:
+        super().__init__(run, folder)
+        self.run, self.folder = run, folder
+
+    def __str__(self) -> str:
+        go_on = f"go on with it (ripieno resume {self.run})"
+        return f"there is a run {self.run!r} already, in {self.folder}; {go_on} or choose another name"
 
 
 class RunFailed(RipienoError):

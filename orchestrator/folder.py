@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from tempfile import gettempdir
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +43,23 @@ class RunFolder:
         return self.path / "model.safetensors"
 
     @property
+    def example(self) -> Path:
+        """A batch of the model's input."""
+        return self.path / "example.safetensors"
+
+    @property
     def outcome(self) -> Path:
         return self.path / "outcome.json"
+
+
+SHARED_PREFIX = "ripieno-"
+
+
+def shared_memory_of(folder: Path) -> Path:
+    """Where the engine of the run in this folder and its workers on this host hand values over.
+
+    In memory where there is such a disk. Two runs of one name in two state folders have two of them.
+    """
+    memory = Path("/dev/shm")
+    here = sha256(str(folder.resolve()).encode()).hexdigest()[:8]
+    return (memory if memory.is_dir() else Path(gettempdir())) / f"{SHARED_PREFIX}{folder.name}-{here}"

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from orchestrator.records import Actions, Assignment, Decision, Evidence, Json, Ref, Row, Told, Wake, Work
 
 if TYPE_CHECKING:
-    from trainers.tensors import Tensors
-
     from orchestrator.journal.records import Record
+    from trainers.tensors import Tensors
 
 
 class Idle(Protocol):
@@ -103,7 +102,10 @@ class Values(Protocol):
         """Makes them survive this machine's processes; each reference is written once."""
 
     def release(self, keep: Collection[Ref]) -> None:
-        """Forgets all others, persisted or not."""
+        """Lets go of all others in memory; persisted ones can still be had."""
+
+    def retain(self, keep: Collection[Ref]) -> None:
+        """Forgets all other persisted ones."""
 
     def __contains__(self, ref: object) -> bool: ...
 

@@ -1,4 +1,4 @@
-"""What not waiting saved: the run played again on the virtual pool from its own timings, as it was and waiting for all."""
+"""What not waiting saved: the run played again on the virtual pool, from its own timings, and waiting for all."""
 
 from __future__ import annotations
 

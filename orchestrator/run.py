@@ -1,0 +1,277 @@
+"""A run from its beginning to its outcome, or on from where its journal ends: one engine, on real workers."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+import msgspec
+import structlog
+import torch
+
+from cluster.shared_memory import SharedFolder, reap
+from orchestrator.assemble import core_of
+from orchestrator.core import Core
+from orchestrator.driver import Engine, drive
+from orchestrator.errors import JournalDamaged, RunExists, RunFailed, ValueMissing
+from orchestrator.folder import SHARED_PREFIX, RunFolder, shared_memory_of
+from orchestrator.journal.durable import write_durably
+from orchestrator.journal.file import FileJournal
+from orchestrator.journal.records import Ended, Resumed, Started
+from orchestrator.journal.snapshots import Snapshots
+from orchestrator.keeper import Keeper
+from orchestrator.local import Local
+from orchestrator.outcome import Outcome
+from orchestrator.outcome_file import save_outcome
+from orchestrator.protocols import Observer, Pool
+from orchestrator.records import Json, Wake
+from orchestrator.replay import restore
+from orchestrator.spec import TrainSpec
+from orchestrator.storage import Storage
+from orchestrator.strategies import SyncTraining
+from orchestrator.summary import Summary, final_metrics, summarise
+from orchestrator.tracking import Destination, ModelFiles, Tracker, TrackingReport, commit_of
+from orchestrator.values.persisted import Persisted
+from orchestrator.values.shared import SharedValues
+from trainers import fingerprint, machine, make_deterministic
+
+SNAPSHOT_EVERY_S = 30.0
+TRACKER_TIMEOUT_S = 60.0  # for the model and the last figures, once all else is done
+
+_log = structlog.get_logger()
+
+
+class Stop(Protocol):
+    """Says whether the run was asked to stop; calls what `notify` was given, once, when it is."""
+
+    def __call__(self) -> bool: ...
+    def notify(self, callback: Callable[[], None]) -> None: ...
+
+
+class Never:
+    """Nobody asks this run to stop."""
+
+    def __call__(self) -> bool:
+        return False
+
+    def notify(self, callback: Callable[[], None]) -> None:
+        """Will not be called."""
+
+
+class OpenPool(Protocol):
+    """Starts the workers of a run. values: the shared folder through which they and the engine hand tensors over."""
+
+    def __call__(self, started: Started, spec: TrainSpec, values: SharedFolder) -> Pool: ...
+
+
+def start(
+    spec: TrainSpec,
+    *,
+    open_pool: OpenPool,
+    observers: Sequence[Observer] = (),
+    name: str | None = None,
+    stop: Stop | None = None,
+) -> Outcome:
+    """Begins a run and carries it as far as it goes.
+
+    name: the run's id; None: a new one.
+    Raises:
+        RunExists: there is a run of that name. OSError: the state folder cannot be written.
+    """
+    files = RunFolder(Path(spec.state).resolve() / (name or f"r-{secrets.token_hex(3)}"))
+    if files.path.exists():
+        raise RunExists(files.run, str(files.path))
+    make_deterministic(spec.threads)
+    with ExitStack() as stack:
+        journal = stack.enter_context(closing(FileJournal(files.journal, files.run)))
+        write_durably(files.spec, [spec.model_dump_json(indent=2).encode(), b"\n"])
+        started = Started(
+            files.run,
+            spec.model_dump(mode="json"),
+            spec.sha256,
+            commit_of(Path.cwd()),
+            _machine(),
+            spec.seed,
+            _now(),
+            tuple(path for path in sys.path if path and Path(path).is_dir()),
+        )
+        journal.append(started)
+        journal.sync()
+        run = Run.opened(files, spec, started, journal, stack)
+        return run.go(core_of(spec), observers, stop or Never(), open_pool)
+
+
+def resume(
+    folder: Path, *, open_pool: OpenPool, observers: Sequence[Observer] = (), stop: Stop | None = None
+) -> Outcome:
+    """Goes on where the journal in a run's folder ends; a run that has ended is only summed up again.
+
+    Raises:
+        JournalHeld: another engine is at it. JournalDamaged: neither a good snapshot nor a whole journal is left.
+    """
+    files = RunFolder(folder.resolve())
+    with ExitStack() as stack:
+        journal = stack.enter_context(closing(FileJournal(files.journal, files.run)))
+        started = next(journal.records(), None)
+        if not isinstance(started, Started):
+            raise JournalDamaged(str(files.journal), 0, "the run was killed before it began: start it anew")
+        spec = TrainSpec.model_validate(started.spec)
+        make_deterministic(spec.threads)
+        run = Run.opened(files, spec, started, journal, stack)
+        return run.go(None, observers, stop or Never(), open_pool)
+
+
+@dataclass(slots=True)
+class Run:
+    """One engine's hold on a run, with its journal open and locked; `stack` closes whatever was opened."""
+
+    files: RunFolder
+    spec: TrainSpec
+    started: Started
+    journal: FileJournal
+    stack: ExitStack
+    shared: SharedFolder
+    values: SharedValues
+    snapshots: Snapshots
+
+    @classmethod
+    def opened(cls, files: RunFolder, spec: TrainSpec, started: Started, journal: FileJournal, stack: ExitStack) -> Run:
+        memory = shared_memory_of(files.path)
+        reap(memory.parent, SHARED_PREFIX)
+        shared = stack.enter_context(closing(SharedFolder(memory, create=True)))
+        where = f"{spec.storage}/{files.run}/values" if spec.storage else str(files.values)
+        values = SharedValues(shared, Persisted(Storage(where)))
+        files.snapshots.mkdir(exist_ok=True)
+        return cls(files, spec, started, journal, stack, shared, values, Snapshots(files.snapshots))
+
+    def go(self, core: Core | None, observers: Sequence[Observer], stop: Stop, open_pool: OpenPool) -> Outcome:
+        """To the end of the run, or where it fails or is stopped. core: a new one; None: the journal's is restored."""
+        outcome: Literal["done", "failed", "interrupted"] = "interrupted"
+        reason = weights_sha256 = ""
+        model: ModelFiles | None = None
+        tracker = self._tracker()
+        watching = [*observers, *([tracker] if tracker else [])]
+        try:
+            resumed = core is None
+            core = core or self._restored()
+            if core.finished or self._driven(core, resumed, watching, stop, open_pool):
+                outcome = "done"
+                model, weights_sha256 = self._saved_model(core)
+                self._end(Ended("done", "", weights_sha256, core.decisions))
+        except RunFailed as failed:
+            outcome, reason = "failed", str(failed)
+            self._end(Ended("failed", failed.reason, "", core.decisions if core else ""))
+        summary = summarise(self.spec, self.journal.records())
+        report = tracker.finish(outcome, final_metrics(summary.metrics), model, TRACKER_TIMEOUT_S) if tracker else None
+        if report is not None and not report.complete:
+            _log.warning("tracking_incomplete", message=report.message)
+        result = self._outcome(outcome, reason, weights_sha256, summary, report)
+        save_outcome(result)
+        return result
+
+    def _driven(self, core: Core, resumed: bool, watching: Sequence[Observer], stop: Stop, open_pool: OpenPool) -> bool:
+        """Whether the core came to its end; if not, it was asked to stop, and a snapshot is there."""
+        pool = self.stack.enter_context(closing(open_pool(self.started, self.spec, self.shared)))
+        if resumed:
+            self.journal.append(Resumed(self.journal.fence, _machine(), _now()))
+            pool.reconcile(core.outstanding, core.present, core.wakes, core.now_s)
+        stop.notify(pool.interrupt)
+        with Keeper(self.spec, self.files, self.journal, self.snapshots) as keeper:
+            due = Every(SNAPSHOT_EVERY_S)
+            engine = Engine(core, pool, self.journal, self.values, self.snapshots, due, watching, keeper.snapshot_taken)
+            done = drive(engine, stop)
+            engine.snapshot()
+        return done
+
+    def _restored(self) -> Core:
+        """The core as the journal left it, with every value it may still use, from the newest point that has them."""
+        here = _machine()
+        if here != self.started.fingerprint:
+            _log.warning("other_machine", before=self.started.fingerprint, now=here, so="bits may differ in rounding")
+        for point in self.snapshots.points(self.journal):
+            core = core_of(self.spec)
+            lineage = restore(core, self.journal.records(point.since), point.state)
+            try:
+                local = Local(self.spec, self.started.paths)
+                lineage.rebuild(core.held(), self.values, local.execute(self.values))
+            except ValueMissing as missing:
+                _log.warning("snapshot_passed_over", wakes=point.wakes, reason=str(missing))
+            else:
+                return core
+        raise AssertionError("the beginning needs no values")
+
+    def _saved_model(self, core: Core) -> tuple[ModelFiles, str]:
+        strategy = core.strategy
+        assert isinstance(strategy, SyncTraining)
+        weights = self.values.get(strategy.weights)
+        Local(self.spec, self.started.paths).save_model(weights, self.files.model, self.files.example)
+        arguments = dict(self.spec.train.model)
+        return ModelFiles(self.files.model, self.spec.task, arguments, self.files.example), fingerprint(weights)
+
+    def _end(self, ended: Ended) -> None:
+        """Notes the end, unless an engine before this one did."""
+        *_, last = self.journal.records()
+        if not isinstance(last, Ended):
+            self.journal.append(ended)
+            self.journal.sync()
+
+    def _tracker(self) -> Tracker | None:
+        if not self.spec.tracking.enabled:
+            return None
+        destination = Destination(self.spec.tracking_uri(self.files.state), self.spec.tracking.experiment)
+        return Tracker.start(self.started, self.files.path, destination)
+
+    def _outcome(
+        self,
+        outcome: Literal["done", "failed", "interrupted"],
+        reason: str,
+        weights_sha256: str,
+        summary: Summary,
+        report: TrackingReport | None,
+    ) -> Outcome:
+        return Outcome(
+            run=self.files.run,
+            folder=self.files.path,
+            outcome=outcome,
+            reason=reason,
+            metrics=final_metrics(summary.metrics),
+            rounds=summary.rounds,
+            epochs=summary.metrics.get("epoch", 0.0),
+            elapsed_s=summary.elapsed_s,
+            goodput=summary.goodput,
+            time_saved=summary.time_saved,
+            weights_sha256=weights_sha256,
+            model_file=self.files.model if outcome == "done" else None,
+            tracking_uri=self.spec.tracking_uri(self.files.state) if report else "",
+            mlflow_run_id=(report.mlflow_run_id or "") if report else "",
+        )
+
+
+@dataclass(slots=True)
+class Every:
+    """Due once each so many seconds of the run's clock."""
+
+    seconds: float
+    last_s: float = 0.0
+
+    def __call__(self, wake: Wake) -> bool:
+        if wake.now_s - self.last_s < self.seconds:
+            return False
+        self.last_s = wake.now_s
+        return True
+
+
+def _machine() -> Json:
+    """What the bits of this process's results depend on."""
+    here: Json = msgspec.to_builtins(machine(torch.device("cpu")))
+    return here
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,51 @@
+"""A run done again from its journal: every decision and the final weights, held against what the journal says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.assemble import core_of
+from orchestrator.errors import JournalDamaged
+from orchestrator.folder import RunFolder
+from orchestrator.journal.reader import JournalReader
+from orchestrator.local import Local
+from orchestrator.outcome import Replayed
+from orchestrator.replay import Comparison
+from orchestrator.spec import TrainSpec
+from orchestrator.strategies import SyncTraining
+from orchestrator.values.memory import MemoryValues
+from trainers import fingerprint
+
+
+def replay(folder: Path) -> Replayed:
+    """Replays the decisions, then does in this process the work whose results the final weights came from.
+
+    Bits agree on machines that agree on `trainers.machine`; elsewhere the weights may differ in rounding.
+    Raises JournalDamaged; its start may have been forgotten (`keep_journal: since_snapshot`).
+    Cost: the counted gradients and the steps, one after another.
+    """
+    files = RunFolder(folder)
+    reader = JournalReader(files.journal, files.run)
+    started = reader.started()
+    if started is None:
+        raise JournalDamaged(str(files.journal), 0, "the run was killed before it began")
+    spec = TrainSpec.model_validate(started.spec)
+    core = core_of(spec)
+    comparison = Comparison(core)
+    comparison.run(reader.records())
+    strategy = core.strategy
+    assert isinstance(strategy, SyncTraining)
+    weights_sha256 = ""
+    if strategy.weights:
+        values = MemoryValues()
+        comparison.lineage.rebuild([strategy.weights], values, Local(spec, started.paths).execute(values))
+        weights_sha256 = fingerprint(values.get(strategy.weights))
+    ended = comparison.ended
+    return Replayed(
+        run=files.run,
+        wakes=comparison.wakes,
+        decisions=comparison.decisions,
+        differing=tuple(comparison.differing),
+        weights_sha256=weights_sha256,
+        journalled_sha256=ended.weights_sha256 if ended else "",
+    )

@@ -1,0 +1,25 @@
+"""A small real task: scikit-learn's digits and a perceptron, seconds to train."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.datasets import load_digits
+from torch import nn, tensor
+from torch.utils.data import Dataset, TensorDataset
+
+from trainers import Split, Task
+
+PARTS = {Split.TRAIN: slice(0, 1200), Split.VALIDATION: slice(1200, 1400), Split.TEST: slice(1400, None)}
+
+
+class Digits(Task):
+    """64 inputs in [0, 1], 10 classes; 1,200 training samples."""
+
+    def model(self, width: int = 32) -> nn.Module:
+        return nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
+
+    def data(self, split: Split) -> Dataset[Any]:
+        digits = load_digits()
+        part = PARTS[split]
+        return TensorDataset(tensor(digits.data[part] / 16).float(), tensor(digits.target[part]))
