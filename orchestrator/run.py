@@ -200,6 +200,8 @@ class Run:
             try:
                 local = Local(self.spec, self.started.paths)
                 lineage.rebuild(core.held(), self.values, local.execute(self.values))
+                for ref in core.held():
+                    self.values.get(ref)  # from storage back into the shared memory, where workers look
             except ValueMissing as missing:
                 _log.warning("snapshot_passed_over", wakes=point.wakes, reason=str(missing))
             else:

@@ -1,0 +1,56 @@
+"""Whole runs of the small real task, on pools that need no process of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cluster.shared_memory import SharedFolder
+from orchestrator.journal.records import Started
+from orchestrator.local import Local
+from orchestrator.pools.inline import InlinePool
+from orchestrator.pools.latency import Constant, Latency, ShiftedExponential
+from orchestrator.pools.virtual import Faults, VirtualPool
+from orchestrator.protocols import Pool
+from orchestrator.run import OpenPool
+from orchestrator.spec import TrainSpec
+from orchestrator.values.shared import SharedValues
+
+
+def digits_spec(state: Path, **train: Any) -> TrainSpec:
+    """Two epochs of the digits on four workers, untracked; train: what is to be otherwise."""
+    settings: dict[str, Any] = {
+        "workers": 4,
+        "batch_size": 50,
+        "quorum": "full",
+        "epochs": 2,
+        "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9},
+        **train,
+    }
+    return TrainSpec.model_validate(
+        {
+            "task": "tests.support.digits_task:Digits",
+            "train": settings,
+            "state": str(state),
+            "tracking": {"enabled": False},
+        }
+    )
+
+
+def inline(started: Started, spec: TrainSpec, folder: SharedFolder) -> Pool:
+    return InlinePool(spec.train.workers, Local(spec, started.paths).execute(SharedValues(folder)))
+
+
+def virtual(faults: Faults | None = None) -> OpenPool:
+    """One of the workers is five times slower."""
+    latency = Latency(
+        ShiftedExponential(0.7),
+        factors={3: 5.0},
+        by_kind={"aggregate": Constant(0.01), "evaluate": Constant(0.05), "init": Constant(0.1)},
+    )
+
+    def open_pool(started: Started, spec: TrainSpec, folder: SharedFolder) -> Pool:
+        execute = Local(spec, started.paths).execute(SharedValues(folder))
+        return VirtualPool(spec.train.workers, execute, seed=spec.seed, latency=latency, faults=faults)
+
+    return open_pool

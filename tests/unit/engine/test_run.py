@@ -1,0 +1,165 @@
+"""A run from spec to model on pools in this process: what it computes, what it leaves behind, how it resumes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, load_model
+from torch.nn import functional
+
+from orchestrator.errors import RunExists
+from orchestrator.explain import decisions
+from orchestrator.folder import shared_memory_of
+from orchestrator.journal.reader import JournalReader
+from orchestrator.journal.records import Ended, Resumed
+from orchestrator.pools.virtual import Faults
+from orchestrator.records import Actions, Decided, Wake
+from orchestrator.run import resume, start
+from orchestrator.verify import replay
+from tests.support.digits_task import Digits
+from tests.support.runs import digits_spec, inline, virtual
+from trainers import Context, Split
+from trainers.blocks import permutation
+
+STORM = Faults(crash=0.02, back_s=1.5, lost=0.002, lost_after_s=4.0, duplicate=0.1, slow=0.1)
+
+
+def plain_training_loop(spec: Any) -> dict[str, torch.Tensor]:
+    """What anybody would write: the same model, the same batches, the same optimizer."""
+    task, train = Digits(), spec.train
+    torch.manual_seed(spec.seed)
+    model = task.model()
+    optimizer = torch.optim.SGD(model.parameters(), **train.optimizer.options)
+    x, y = task.data(Split.TRAIN).tensors  # type: ignore[attr-defined]
+    for epoch in range(int(train.epochs)):
+        for indices in permutation(len(x), spec.seed, epoch).split(train.batch_size):
+            optimizer.zero_grad()
+            functional.cross_entropy(model(x[indices]), y[indices]).backward()
+            optimizer.step()
+    return dict(model.state_dict())
+
+
+def test_one_worker_that_all_wait_for_is_the_plain_training_loop_bit_for_bit(tmp_path: Path) -> None:
+    spec = digits_spec(tmp_path, workers=1)
+    outcome = start(spec, open_pool=inline)
+    assert outcome.model_file is not None
+    ours, plain = load_file(outcome.model_file), plain_training_loop(spec)
+    assert ours.keys() == plain.keys()
+    assert all(torch.equal(ours[name], plain[name]) for name in plain)
+
+
+def test_four_workers_that_all_wait_for_are_one_with_batches_four_times_as_large(tmp_path: Path) -> None:
+    """1,200 samples: 24 blocks of 50 on four workers against 6 of 200 on one, for less than 10 steps."""
+    four = start(digits_spec(tmp_path, batch_size=50, epochs=1), open_pool=inline)
+    one = start(digits_spec(tmp_path, batch_size=200, epochs=1, workers=1), open_pool=inline)
+    assert four.model_file is not None
+    assert one.model_file is not None
+    ours, theirs = load_file(four.model_file), load_file(one.model_file)
+    for name in theirs:
+        assert float((ours[name] - theirs[name]).norm() / theirs[name].norm()) <= 1e-6
+
+
+@pytest.mark.parametrize("quorum", ["full", {"static": {"k": 3}}, "dynamic", "dbw", "rate", "adasync"])
+def test_a_stormy_run_gives_the_bits_of_its_replay(tmp_path: Path, quorum: Any) -> None:
+    outcome = start(digits_spec(tmp_path, quorum=quorum), open_pool=virtual(STORM))
+    again = replay(outcome.folder)
+    assert outcome.outcome == "done"
+    assert again.same
+    assert again.weights_sha256 == outcome.weights_sha256 != ""
+    assert again.decisions > 0
+
+
+def test_equal_specs_and_seeds_give_equal_runs(tmp_path: Path) -> None:
+    one, other = (
+        start(digits_spec(tmp_path, quorum="dynamic"), open_pool=virtual(STORM), name=name) for name in ("one", "other")
+    )
+    assert one.weights_sha256 == other.weights_sha256
+    assert list(decisions(one.folder)) == list(decisions(other.folder))
+
+
+def test_a_run_leaves_its_model_its_journal_and_nothing_in_shared_memory(tmp_path: Path) -> None:
+    outcome = start(digits_spec(tmp_path), open_pool=inline, name="kept")
+    model = Digits().model()
+    assert outcome.model_file is not None
+    load_model(model, outcome.model_file)
+    x, y = Digits().data(Split.TEST).tensors  # type: ignore[attr-defined]
+    assert float((model(x).argmax(1) == y).double().mean()) == pytest.approx(outcome.metrics["test_accuracy"])
+    assert not shared_memory_of(outcome.folder).exists()
+    *_, last = JournalReader(outcome.folder / "journal").records()
+    assert isinstance(last, Ended)
+    assert last.outcome == "done"
+
+
+class StopAfter:
+    """Asks the run to stop after so many wakes, as a signal would."""
+
+    def __init__(self, wakes: int) -> None:
+        self.left = wakes
+
+    def __call__(self) -> bool:
+        return self.left <= 0
+
+    def notify(self, callback: object) -> None:
+        pass
+
+    def seen(self, wake: Wake, actions: Actions) -> None:
+        self.left -= 1
+
+
+def test_a_run_that_was_stopped_goes_on_and_ends_as_its_replay(tmp_path: Path) -> None:
+    stop = StopAfter(40)
+    stopped = start(digits_spec(tmp_path), open_pool=inline, observers=[stop], stop=stop)
+    assert stopped.outcome == "interrupted"
+    assert not stopped.weights_sha256
+    done = resume(stopped.folder, open_pool=inline)
+    assert done.outcome == "done"
+    assert done.rounds > stopped.rounds > 0
+    assert replay(done.folder).weights_sha256 == done.weights_sha256
+    assert sum(isinstance(record, Resumed) for record in JournalReader(done.folder / "journal").records()) == 1
+
+
+def test_resuming_a_run_that_is_done_says_the_same_again(tmp_path: Path) -> None:
+    done = start(digits_spec(tmp_path), open_pool=inline)
+    records = len(list(JournalReader(done.folder / "journal").records()))
+    assert resume(done.folder, open_pool=inline) == done
+    assert len(list(JournalReader(done.folder / "journal").records())) == records
+
+
+def test_a_name_that_is_taken_is_refused_and_what_is_there_stays(tmp_path: Path) -> None:
+    start(digits_spec(tmp_path, epochs=0.1), open_pool=inline, name="mine")
+    before = {path: path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file()}
+    with pytest.raises(RunExists, match="ripieno resume mine"):
+        start(digits_spec(tmp_path), open_pool=inline, name="mine")
+    assert {path: path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file()} == before
+
+
+def test_a_task_that_raises_fails_the_run_with_its_own_traceback_first(tmp_path: Path) -> None:
+    spec = digits_spec(tmp_path).model_copy(update={"task": "tests.unit.engine.test_run:Broken"})
+    outcome = start(spec, open_pool=inline)
+    assert outcome.outcome == "failed"
+    assert outcome.reason.startswith("Traceback")
+    assert "the user's own mistake" in outcome.reason
+    assert resume(outcome.folder, open_pool=inline).outcome == "failed"
+
+
+class Broken(Digits):
+    def loss(self, model: Any, batch: Any) -> torch.Tensor:
+        raise RuntimeError("the user's own mistake")
+
+
+def test_the_decisions_say_how_many_and_why(tmp_path: Path) -> None:
+    outcome = start(digits_spec(tmp_path, quorum="dynamic"), open_pool=virtual())
+    decided = [record for record in decisions(outcome.folder) if isinstance(record, Decided)]
+    assert decided[-1].decision.wait_for <= 3  # the fourth is five times slower
+    assert all(record.decision.why for record in decided)
+    assert outcome.time_saved is not None
+    assert outcome.time_saved.full_s > 2 * outcome.time_saved.actual_s
+
+
+def test_context_is_what_the_workers_have() -> None:
+    """Guards the loop above: the permutation that it uses is the one that gradients use."""
+    context = Context(Digits(), seed=3)
+    assert torch.equal(context.order(1), permutation(1200, 3, 1))
