@@ -5,7 +5,6 @@ from __future__ import annotations
 import json as json_
 import re
 import sys
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -71,7 +70,7 @@ def _run_name(name: str | None) -> str | None:
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="YAML or JSON file that says what to train.")]
 Overrides = Annotated[
-    Sequence[str],
+    list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change the spec: --set train.workers=8. Repeatable."),
 ]
 Check = Annotated[bool, typer.Option("--check", help="Say what would happen, and start nothing.")]
@@ -94,12 +93,14 @@ def _ripieno(
 
 
 @app.command()
-def run(spec: SpecFile, overrides: Overrides = (), check: Check = False, json: Json = False, name: Name = None) -> None:
+def run(
+    spec: SpecFile, overrides: Overrides = None, check: Check = False, json: Json = False, name: Name = None
+) -> None:
     """Train what a spec says: here, or on the Ray cluster that RAY_ADDRESS names."""
     from orchestrator.spec import check as checked
 
     _import_from(Path.cwd(), spec.absolute().parent)
-    wanted = checked(spec, overrides)
+    wanted = checked(spec, overrides or ())
     if check:
         _plan(wanted, json)
         return
@@ -112,14 +113,12 @@ def run(spec: SpecFile, overrides: Overrides = (), check: Check = False, json: J
 @app.command()
 def resume(run: RunName, state: State = RUNS, json: Json = False) -> None:
     """Go on with a run that was interrupted, crashed or lost its machine."""
+    folder = _find(run, state)
     from orchestrator.cli.foreground import in_foreground
-    from orchestrator.cli.runs import find_run
     from orchestrator.folder import RunFolder
     from orchestrator.run import resume as go_on
     from orchestrator.spec import TrainSpec
 
-    _import_from(Path.cwd())
-    folder = find_run(state, run)
     spec = TrainSpec.model_validate_json(RunFolder(folder).spec.read_bytes())
     _exit(in_foreground(spec, lambda view, stop: go_on(folder, observers=[view], stop=stop), as_json=json))
 
@@ -127,12 +126,11 @@ def resume(run: RunName, state: State = RUNS, json: Json = False) -> None:
 @app.command()
 def replay(run: RunName, state: State = RUNS, json: Json = False) -> None:
     """Do a run again from its journal, and compare every decision and the final weights. Exit 1 if they differ."""
+    folder = _find(run, state)
     from orchestrator.cli.reports import replayed
-    from orchestrator.cli.runs import find_run
-    from orchestrator.run import replay as do_again
+    from orchestrator.verify import replay as do_again
 
-    _import_from(Path.cwd())
-    result = do_again(find_run(state, run))
+    result = do_again(folder)
     _print(result, replayed(result), json)
     raise typer.Exit(0 if result.same else 1)
 
@@ -165,9 +163,9 @@ def show(
 ) -> None:
     """All about one run: how it stands, where its files are, why its quorum decided as it did."""
     from orchestrator.cli.reports import shown
-    from orchestrator.cli.runs import find_run, load_run
+    from orchestrator.cli.runs import load_run
 
-    folder = find_run(state, run)
+    folder = _find(run, state)
     if why:
         _why(folder, every, json)
     else:
@@ -194,9 +192,17 @@ def doctor() -> None:
         console.print(examined(finding))
 
 
+def _find(run: str, state: Path) -> Path:
+    """The run's folder; tasks are imported from the current one, as when it was started."""
+    from orchestrator.cli.runs import find_run
+
+    _import_from(Path.cwd())
+    return find_run(state, run)
+
+
 def _plan(spec: Spec, json: bool) -> None:
     from orchestrator.cli.reports import planned, quorum_name
-    from orchestrator.run import plan
+    from orchestrator.plan import plan
 
     found = plan(spec)
     _print(found, planned(found, quorum_name(spec.model_dump()["train"]["quorum"])), json)
@@ -204,7 +210,7 @@ def _plan(spec: Spec, json: bool) -> None:
 
 def _why(folder: Path, every: bool, json: bool) -> None:
     from orchestrator.cli.why import HEADER, as_json, line, spans
-    from orchestrator.run import decisions
+    from orchestrator.explain import decisions
 
     if not json:
         print(HEADER)
@@ -221,7 +227,7 @@ def _print(record: object, report: RenderableType, json: bool) -> None:
     if json:
         print(_as_json(record))
     else:
-        Console(highlight=False).print(report)
+        Console(highlight=False).print(report, crop=False)
 
 
 def _as_json(record: object) -> str:

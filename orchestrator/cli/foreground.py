@@ -37,7 +37,7 @@ def in_foreground(spec: Spec, go: Go, *, as_json: bool) -> Outcome:
         with _announced() as stop, plain_view(sys.stdout, spec.train.epochs) as view:
             outcome = go(view, stop)
     if not as_json:
-        console.print("", ended(outcome), sep="\n")
+        console.print("", ended(outcome), sep="\n", crop=False)
     return outcome
 
 

@@ -1,4 +1,4 @@
-"""What the commands print about runs: pure, from records to lines and tables."""
+"""What the commands print about runs: pure, from records to lines and tables, to be printed uncropped."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from orchestrator.doctor import Finding
 
 DEFAULT_STATE = Path("runs")
+NAMES = 13
+"""Columns of the names of values: "test accuracy"."""
 COLOURS = {"done": "green", "failed": "red", "interrupted": "yellow", "stopped": "yellow", "running": "cyan"}
 
 
@@ -52,7 +54,7 @@ def planned(plan: Plan, quorum: str) -> RenderableType:
         ("workers", f"{plan.workers}, quorum {quorum}"),
         ("cluster", f"{plan.cluster}: needs {_resources(plan.needs)}; has {_resources(plan.has)}"),
         ("state", _short(plan.state)),
-        ("tracking", plan.tracking_uri),
+        ("tracking", plan.tracking_uri or "off"),
         *(("note", note) for note in plan.notes),
     ]
     return Group(pairs(rows), "", Text("this run can start; nothing was started", style="dim"))
@@ -95,8 +97,8 @@ def shown(run: Run) -> RenderableType:
     if run.outcome is not None and run.status == run.outcome.outcome:
         return Group(ended(run.outcome), "", pairs(rows))
     rows.append(("journal", _short(RunFolder(run.folder).journal)))
-    again = [("resume {}", "go on from where it stopped")] if run.status == "stopped" else []
-    what = [*again, ("show {} --why", "how many workers each round waited for, and why")]
+    again = [("resume {}", "go on")] if run.status == "stopped" else []
+    what = [*again, ("show {} --why", "decisions")]
     return Group(_head(run.run, run.status), "", pairs(rows), "", _commands(_verbs(run.folder, what)))
 
 
@@ -115,7 +117,7 @@ def examined(finding: Finding) -> RenderableType:
 def pairs(rows: Iterable[tuple[str, str]]) -> Table:
     """Names and values, one below the other."""
     table = Table.grid(padding=(0, 3))
-    table.add_column(style="dim", no_wrap=True)
+    table.add_column(style="dim", no_wrap=True, min_width=NAMES)
     table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(name, Text(value, overflow="fold"))
@@ -147,14 +149,14 @@ def _next(outcome: Outcome) -> Sequence[tuple[str, str]]:
     """Commands that make sense now, and what each does."""
     commands = []
     if outcome.mlflow_run_id and outcome.tracking_uri.startswith(("sqlite", "postgresql", "mysql", "mssql")):
-        commands.append((f"mlflow ui --backend-store-uri {shlex.quote(outcome.tracking_uri)}", "curves and models"))
+        commands.append((f"mlflow ui --backend-store-uri {shlex.quote(outcome.tracking_uri)}", "curves"))
     elif outcome.mlflow_run_id:
-        commands.append((outcome.tracking_uri, "curves and models"))
-    verbs = [("show {} --why", "how many workers each round waited for, and why")]
+        commands.append((outcome.tracking_uri, "curves"))
+    verbs = [("show {} --why", "decisions")]
     if outcome.outcome == "done":
-        verbs.append(("replay {}", "do it again from the journal, and compare"))
+        verbs.append(("replay {}", "do again"))
     if outcome.outcome == "interrupted":
-        verbs.insert(0, ("resume {}", "go on from where it stopped"))
+        verbs.insert(0, ("resume {}", "go on"))
     return [*commands, *_verbs(outcome.folder, verbs)]
 
 
@@ -165,13 +167,10 @@ def _verbs(folder: Path, verbs: Iterable[tuple[str, str]]) -> list[tuple[str, st
     return [(f"ripieno {verb.format(folder.name)}{where}", what) for verb, what in verbs]
 
 
-def _commands(commands: Iterable[tuple[str, str]]) -> Table:
-    table = Table.grid(padding=(0, 3))
-    table.add_column(style="cyan", overflow="fold")
-    table.add_column(style="dim")
-    for command, what in commands:
-        table.add_row(Text(command), what)
-    return table
+def _commands(commands: Iterable[tuple[str, str]]) -> RenderableType:
+    """What each is for, and the command, never broken: it is there to be copied."""
+    lines = (Text.assemble((f"{what:<{NAMES}}   ", "dim"), (command, "cyan")) for command, what in commands)
+    return Text("\n", no_wrap=True, overflow="ignore").join(lines)
 
 
 def _headline(metrics: Mapping[str, float]) -> str:
