@@ -27,6 +27,7 @@ def tags(started: Started) -> dict[str, str]:
         "mlflow.source.name": "ripieno",
         "mlflow.source.type": "LOCAL",
         "ripieno.run": started.run,
+        "ripieno.started_at": started.started_at,
         "ripieno.spec_sha256": started.spec_sha256,
         "ripieno.seed": str(started.seed),
         "ripieno.code": started.code,

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from orchestrator.tracking.messages import Goodbye, Message, parse, read_frame
 
+TAKE_BYTES = 256 << 10  # taken at once: enough for one request, after an outage too
 CAPACITY_BYTES = 64 << 20  # about 300,000 closed rounds; beyond that the engine leaves things out
 LINGER_S = 10.0  # how long to go on for an engine that died without a goodbye
 OVERDUE_S = 15.0  # more than any one request to MLflow may take
@@ -22,15 +23,18 @@ class Inbox:
         self._frames: deque[bytes] = deque()
         self._size_bytes = 0
         self._deadline_s: float | None = None
+        self._overdue_s = float("inf")
         self._changed = threading.Condition()
         threading.Thread(target=self._take_in, args=(stream,), daemon=True).start()
 
     def take(self) -> Sequence[Message]:
-        """All messages that are there, at least one; none when the line has ended. Blocks."""
+        """The next messages, at least one; none when the line has ended. Blocks."""
+        frames: list[bytes] = []
         with self._changed:
             self._changed.wait_for(lambda: self._frames or self._deadline_s is not None)
-            frames, self._frames = self._frames, deque()
-            self._size_bytes = 0
+            while self._frames and sum(map(len, frames)) < TAKE_BYTES:
+                frames.append(self._frames.popleft())
+            self._size_bytes -= sum(map(len, frames))
             self._changed.notify_all()
         return [parse(frame) for frame in frames]
 
@@ -45,12 +49,10 @@ class Inbox:
         return left_s > 0
 
     def wait_until_overdue(self) -> None:
-        """Blocks until the deadline is long past."""
+        """Blocks until nobody can be waiting for this process any more."""
         with self._changed:
             self._changed.wait_for(lambda: self._deadline_s is not None)
-            assert self._deadline_s is not None
-            left_s = self._deadline_s - time.monotonic()
-        time.sleep(max(0.0, left_s) + OVERDUE_S)
+        time.sleep(max(0.0, self._overdue_s - time.monotonic()))
 
     def _take_in(self, stream: BinaryIO) -> None:
         last = b""
@@ -64,5 +66,6 @@ class Inbox:
         goodbye = parse(last) if last else None
         left_s = goodbye.timeout_s if isinstance(goodbye, Goodbye) else LINGER_S
         with self._changed:
-            self._deadline_s = time.monotonic() + 0.8 * left_s  # the engine wants its answer in time
+            self._deadline_s = time.monotonic() + 0.8 * left_s  # so that the answer is in time
+            self._overdue_s = time.monotonic() + left_s + OVERDUE_S
             self._changed.notify_all()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import subprocess
@@ -52,18 +51,21 @@ class Link:
     def converse(self, message: Message, timeout_s: float) -> Message | None:
         """Sends the last message and waits for the answer; None: it did not come in time. Ends the process."""
         deadline_s = time.monotonic() + timeout_s
-        self._outbox += frame(message)
-        self._send(timeout_s)
         answer = b""
-        with contextlib.suppress(OSError):
+        try:
+            self._outbox += frame(message)
+            self._send(timeout_s)
             self._socket.shutdown(socket.SHUT_WR)
             self._socket.settimeout(max(0.01, deadline_s - time.monotonic()))
             with self._socket.makefile("rb") as stream:
                 answer = read_frame(stream)
-        self.close(max(0.0, deadline_s - time.monotonic()) if answer else 0.0)
+        except OSError:
+            pass  # it did not answer, or is not there any more
+        finally:
+            self._end(max(0.0, deadline_s - time.monotonic()) if answer else 0.0)
         return parse(answer) if answer else None
 
-    def close(self, patience_s: float) -> None:
+    def _end(self, patience_s: float) -> None:
         """Ends the writer, by force after so many seconds."""
         self._broken = True
         self._socket.close()

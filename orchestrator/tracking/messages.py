@@ -16,7 +16,7 @@ _LENGTH = struct.Struct("!I")
 class ModelFiles(msgspec.Struct, frozen=True):
     """What a trained model is made of.
 
-    weights: safetensors, as `safetensors.torch.load_model` reads it. task, arguments: `package.module:Class` and what
+    weights: safetensors, as `safetensors.torch.save_model` writes it. task, arguments: `package.module:Class` and what
     its `model()` was called with. example: safetensors with one batch of the model's input, called "input".
     """
 

@@ -48,14 +48,14 @@ class MlflowRun:
 def open_run(hello: Hello, started: Started) -> MlflowRun:
     """Finds the run in MLflow, or makes it, and says that it is running.
 
-    It is known by the id in its folder, else by its tag: an engine may have died before it could keep the id.
+    It is known by the id in its folder, else by its tags: an engine may have died before it could keep the id.
     """
     with _one_opens_at_a_time(hello.uri):
         client = MlflowClient(hello.uri, registry_uri=hello.uri)
         experiment_id = _experiment(client, hello)
     run_id = load_identity(hello.folder, hello.uri)
     if not run_id or not _active(client, run_id):
-        run_id = _tagged(client, experiment_id, started.run) or _create(client, experiment_id, started)
+        run_id = _tagged(client, experiment_id, started) or _create(client, experiment_id, started)
         client.log_batch(run_id, params=[Param(*pair) for pair in parameters(started.spec).items()], synchronous=True)
         client.log_text(run_id, json.dumps(started.spec, indent=2, ensure_ascii=False), "spec.json")
         save_identity(hello.folder, hello.uri, run_id)
@@ -71,8 +71,10 @@ def _create(client: MlflowClient, experiment_id: str, started: Started) -> str:
     return str(run.info.run_id)
 
 
-def _tagged(client: MlflowClient, experiment_id: str, run: str) -> str:
-    found = client.search_runs([experiment_id], f"tags.`ripieno.run` = '{run}'", max_results=1)
+def _tagged(client: MlflowClient, experiment_id: str, started: Started) -> str:
+    """Its id, or "". Two state folders may have runs of one name, but not started at the same instant."""
+    ours = f"tags.`ripieno.run` = '{started.run}' AND tags.`ripieno.started_at` = '{started.started_at}'"
+    found = client.search_runs([experiment_id], ours, max_results=1)
     return str(found[0].info.run_id) if found else ""
 
 

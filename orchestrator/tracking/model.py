@@ -27,7 +27,8 @@ _log = logging.getLogger("ripieno.tracking")
 def log_model(run: MlflowRun, files: ModelFiles, paths: Sequence[str], final: Sequence[Point]) -> str:
     """Logs the model of a run, once, linked to the run and to its final metrics. May be called again after a failure.
 
-    paths: where its task is looked for first. Returns a remark where PyTorch could not export the model: then there is only the safetensors file. Else "".
+    paths: where its task is looked for first. Returns a remark where the model could not be exported, so that there
+    is only the safetensors file; else "".
     Cost: 1 to 3 s for a small model, most of it torch.export.
     """
     logged = _found_or_made(run)
@@ -68,9 +69,7 @@ def _found_or_made(run: MlflowRun) -> LoggedModel:
     logged = (
         found[0]
         if found
-        else client.create_logged_model(
-            experiment_id, NAME, source_run_id=run.run_id, params=mlflow_run.data.params, model_type="pytorch"
-        )
+        else client.create_logged_model(experiment_id, NAME, source_run_id=run.run_id, params=mlflow_run.data.params)
     )
     outputs = mlflow_run.outputs.model_outputs if mlflow_run.outputs else []
     if logged.model_id not in [output.model_id for output in outputs]:

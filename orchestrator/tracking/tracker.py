@@ -47,7 +47,8 @@ class Tracker:
     One writer process a run opens MLflow, creates or continues the run there, and retries until it answers. What it
     cannot take in time is left out here; the journal has it all, and `catch_up` sends it later.
 
-    Cost: `seen` 0.5 µs, and 2 µs more for a wake that closes a round, handing over included.
+    Figures of the last second wait here for the next wake.
+    Cost: `seen` 0.3 µs, 1 µs for a wake that closes a round of three results, handing over included.
     """
 
     def __init__(self, hello: Hello, run: str, patience_s: float) -> None:
@@ -99,9 +100,7 @@ class Tracker:
         outcome: done, failed or interrupted. metrics: final ones; they are linked to the model.
         """
         self._hand_over()
-        answer: Message | None = None
-        if self._link is not None:
-            answer = self._link.converse(Goodbye(outcome, dict(metrics), model, timeout_s), timeout_s)
+        answer = self._converse(Goodbye(outcome, dict(metrics), model, timeout_s))
         missing = self._missing(answer)
         identity = load_identity(self._hello.folder, self._hello.uri)
         where = f"MLflow at {printable(self._hello.uri)}"
@@ -123,12 +122,18 @@ class Tracker:
         self._handed_over_s = time.monotonic()
 
     def _offer(self, message: Message) -> bool:
-        """Whatever goes wrong here is the record's loss, not the run's."""
         try:
             return self._link is not None and self._link.offer(message, self._patience_s)
-        except Exception as error:
+        except Exception as error:  # the record's loss, not the run's
             self._trouble = f"some figures could not be sent ({error!r})"
             return False
+
+    def _converse(self, goodbye: Goodbye) -> Message | None:
+        try:
+            return None if self._link is None else self._link.converse(goodbye, goodbye.timeout_s)
+        except Exception as error:  # the record's loss, not the run's
+            self._trouble = f"its end could not be sent ({error!r})"
+            return None
 
     def _missing(self, answer: Message | None) -> list[str]:
         missing = [self._trouble] if self._trouble else []

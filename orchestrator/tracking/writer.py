@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,17 +23,19 @@ from orchestrator.journal.records import Started
 from orchestrator.tracking.description import started_ms
 from orchestrator.tracking.inbox import Inbox
 from orchestrator.tracking.messages import Entries, Goodbye, Hello, ModelFiles, Report, frame
+from orchestrator.tracking.names import accepted
 from orchestrator.tracking.points import Point, points
 
 if TYPE_CHECKING:
     from orchestrator.tracking.mlflow_run import MlflowRun
 
 # A server that is away costs seconds a try, not minutes; how often to try is decided here.
+REQUEST_TIMEOUT_S, CATCHING_UP_TIMEOUT_S = 3, 60
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": str(REQUEST_TIMEOUT_S),
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "CUDA_VISIBLE_DEVICES": "",  # the model is exported on the CPU
 }
@@ -57,6 +59,7 @@ class Writer:
         self._inbox = inbox
         self._batch = BATCH
         self._catching_up = False
+        self._zero_ms = 0  # Unix time at which the run's clock was 0
         self._stored: dict[str, set[tuple[int, int]]] = {}
         self._latest: dict[str, Point] = {}
         self._trouble = ""  # the last, told once
@@ -70,19 +73,16 @@ class Writer:
             assert isinstance(hello, Hello)
             started = codec.decode(hello.started)
             assert isinstance(started, Started)
-            self._catching_up = hello.catching_up
+            self._catching_up, self._zero_ms = hello.catching_up, started_ms(started)
             run = self._insist(lambda: _open(hello, started))
             stage = "the latest figures, and how it ended"
-            goodbye = self._log_all(run, started_ms(started), messages)
+            goodbye = self._log_all(run, messages) or Goodbye(ABANDONED, {}, None, 0.0)
             stage = "how it ended"
-            outcome, metrics, model = (
-                (goodbye.outcome, goodbye.metrics, goodbye.model) if goodbye else (ABANDONED, {}, None)
-            )
-            final = self._final(metrics)
+            final = [self._same_or_new(accepted(name), value) for name, value in goodbye.metrics.items()]
             self._insist(lambda: run.log(final))
-            self._insist(lambda: run.end(outcome, self._ended_ms()))
+            self._insist(lambda: run.end(goodbye.outcome, self._ended_ms()))
             stage = "the model"
-            if model is not None:
+            if model := goodbye.model:
                 remark = self._insist(lambda: _log_model(run, model, started.paths, final))
         except GaveUp as error:
             while self._inbox.take():
@@ -90,14 +90,14 @@ class Writer:
             return Report([f"{stage} ({error})"], remark)
         return Report([], remark)
 
-    def _log_all(self, run: MlflowRun, zero_ms: int, messages: Sequence[object]) -> Goodbye | None:
+    def _log_all(self, run: MlflowRun, messages: Sequence[object]) -> Goodbye | None:
         """Logs what is in these messages and in all that follow; None: the engine died without a goodbye."""
         pending: deque[Point] = deque()
         goodbye: Goodbye | None = None
         while messages:
             for message in messages:
                 if isinstance(message, Entries):
-                    pending.extend(point for entry in message.entries for point in points(entry, zero_ms))
+                    pending.extend(point for entry in message.entries for point in points(entry, self._zero_ms))
                 elif isinstance(message, Goodbye):
                     goodbye = message
             while pending:
@@ -127,16 +127,13 @@ class Writer:
             self._stored[point.key] = run.stored(point.key)
         return (point.timestamp_ms, point.step) in self._stored[point.key]
 
-    def _final(self, metrics: Mapping[str, float]) -> list[Point]:
-        """The final metrics as points: the same points, where they were logged as such before."""
-        step = max((point.step for point in self._latest.values()), default=0)
-        return [self._same_or_new(name, float(value), step) for name, value in metrics.items()]
-
-    def _same_or_new(self, name: str, value: float, step: int) -> Point:
+    def _same_or_new(self, name: str, value: float) -> Point:
+        """A final metric as the point that it was logged as before, or else as one of the last step."""
         latest = self._latest.get(name)
         if latest is not None and (latest.value == value or (math.isnan(latest.value) and math.isnan(value))):
             return latest
-        return Point(name, value, self._ended_ms() or 0, step)
+        step = max((point.step for point in self._latest.values()), default=0)
+        return Point(name, value, self._ended_ms() or self._zero_ms, step)
 
     def _ended_ms(self) -> int | None:
         return max((point.timestamp_ms for point in self._latest.values()), default=None)
@@ -176,6 +173,8 @@ def _end_when_overdue(inbox: Inbox) -> None:
 
 
 def _open(hello: Hello, started: Started) -> MlflowRun:
+    if hello.catching_up:  # reads long histories, and nobody trains meanwhile
+        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(CATCHING_UP_TIMEOUT_S)
     from orchestrator.tracking.mlflow_run import open_run  # also where MLflow is missing, that is only a failure
 
     return open_run(hello, started)

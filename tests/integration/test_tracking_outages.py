@@ -21,10 +21,11 @@ from urllib.request import urlopen
 import pytest
 from mlflow import MlflowClient
 
+from orchestrator.records import Actions, Row, Wake
 from orchestrator.tracking import Destination, Tracker
 from orchestrator.tracking.identity import load_identity
 from orchestrator.tracking.tracker import HAND_OVER_ENTRIES, LOG
-from tests.support.tracking import History, only_run, plain_rounds, points_of, started, stored_points, until
+from tests.support.tracking import History, only_run, plain_rounds, points_of, started, stored_points, track, until
 
 PATIENCE_S = 100.0  # an MLflow server takes ten seconds to start, more on a busy machine
 
@@ -86,11 +87,6 @@ def rounds(part: int) -> History:
 def failed_attempts(folder: Path) -> int:
     """How many different failures the writer has met, by its own log."""
     return (folder / LOG).read_text().count("attempt_failed")
-
-
-def track(tracker: Tracker, history: History) -> None:
-    for wake, actions in history:
-        tracker.seen(wake, actions)
 
 
 def test_a_server_may_be_absent_hang_die_and_come_back(tmp_path: Path, folder: Path) -> None:
@@ -183,6 +179,26 @@ def test_a_server_that_never_answers_is_waited_for_no_longer_than_asked(folder: 
             report = tracker.finish("done", {}, None, timeout_s=0.5)
     assert not report.complete
     assert "ripieno track sync r-1" in report.message
+
+
+def test_without_mlflow_a_run_goes_on_unrecorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "mlflow.py").write_text("raise ModuleNotFoundError('No module named mlflow')")
+    monkeypatch.syspath_prepend(folder)
+    tracker = Tracker.start(started(), folder, Destination("http://127.0.0.1:1", "experiment"))
+    track(tracker, rounds(0))
+    report = tracker.finish("done", {}, None, timeout_s=10.0)
+    assert not report.complete
+    assert "No module named mlflow" in report.message
+
+
+def test_what_cannot_be_sent_does_not_raise(folder: Path) -> None:
+    tracker = Tracker.start(started(), folder, Destination("http://127.0.0.1:1", "experiment"))
+    row = Row(1, {"loss": object()})  # type: ignore[dict-item]
+    for _ in range(HAND_OVER_ENTRIES):
+        tracker.seen(Wake(0.0, ()), Actions((), (), rows=[row]))
+    report = tracker.finish("done", {"loss": object()}, None, timeout_s=10.0)  # type: ignore[dict-item]
+    assert not report.complete
+    assert "could not be sent" in report.message
 
 
 def test_without_a_writer_a_run_goes_on_unrecorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,23 +14,18 @@ from mlflow import MlflowClient
 from orchestrator.tracking import Destination, Tracker
 from orchestrator.tracking.identity import load_identity
 from tests.support.tracking import (
-    History,
     only_run,
     plain_rounds,
     points_of,
     sqlite_uri,
     started,
     stored_points,
+    track,
     training,
     until,
 )
 
 PATIENCE_S = 100.0  # MLflow's first start is slow on a busy machine
-
-
-def track(tracker: Tracker, history: History) -> None:
-    for wake, actions in history:
-        tracker.seen(wake, actions)
 
 
 @pytest.fixture

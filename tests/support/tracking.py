@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -16,15 +16,16 @@ from orchestrator.journal.records import Started
 from orchestrator.pools.latency import Constant, Latency, ShiftedExponential
 from orchestrator.pools.virtual import Faults, VirtualPool
 from orchestrator.quorum import make_quorum
-from orchestrator.records import Actions, Closed, Ref, Row, Wake, Work
+from orchestrator.records import Actions, Closed, Json, Ref, Row, Wake, Work
 from orchestrator.strategies import SyncTraining, SyncTrainingSettings
+from orchestrator.tracking import Tracker
 from orchestrator.tracking.entries import Gleaner
 from orchestrator.tracking.points import Point, points
 
 T = TypeVar("T")
-History: TypeAlias = Sequence[tuple[Wake, Actions]]
+History: TypeAlias = list[tuple[Wake, Actions]]
 STARTED_MS = 1_700_000_000_000
-SPEC = {"task": "a:B", "train": {"quorum": {"static": {"k": 3}}, "optimizer": {"name": "sgd", "lr": 0.05}}}
+SPEC: Json = {"task": "a:B", "train": {"quorum": {"static": {"k": 3}}, "optimizer": {"name": "sgd", "lr": 0.05}}}
 SAMPLES = {"train_samples": 240.0, "validation_samples": 500.0, "test_samples": 700.0}
 
 
@@ -73,6 +74,12 @@ def plain_rounds(first: int, last: int) -> History:
         )
         for step in range(first, last + 1)
     ]
+
+
+def track(tracker: Tracker, history: History) -> None:
+    """Shows it all of it, as the driver does."""
+    for wake, actions in history:
+        tracker.seen(wake, actions)
 
 
 def points_of(history: History) -> Iterator[Point]:

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_param, _validate_tag
 
+from orchestrator.records import Json
 from orchestrator.tracking.description import parameters, started_ms, tags
 from tests.support.tracking import STARTED_MS, started
 
@@ -19,8 +20,8 @@ specs = st.dictionaries(
 
 
 @given(specs)
-def test_every_spec_becomes_parameters_that_mlflow_accepts(spec: dict[str, object]) -> None:
-    for name, value in parameters(spec).items():  # type: ignore[arg-type]
+def test_every_spec_becomes_parameters_that_mlflow_accepts(spec: Json) -> None:
+    for name, value in parameters(spec).items():
         _validate_param(name, value)
 
 
