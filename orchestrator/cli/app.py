@@ -117,9 +117,9 @@ def resume(run: RunName, state: State = RUNS, json: Json = False) -> None:
     from orchestrator.cli.foreground import in_foreground
     from orchestrator.folder import RunFolder
     from orchestrator.run import resume as go_on
-    from orchestrator.spec import TrainSpec
+    from orchestrator.spec import load
 
-    spec = TrainSpec.model_validate_json(RunFolder(folder).spec.read_bytes())
+    spec = load(RunFolder(folder).spec)
     _exit(in_foreground(spec, lambda view, stop: go_on(folder, observers=[view], stop=stop), as_json=json))
 
 

@@ -1,6 +1,6 @@
 """What a user asks for: the models of a spec, and the one gate that a spec passes before anything starts."""
 
-from orchestrator.spec.check import check
+from orchestrator.spec.check import check, load
 from orchestrator.spec.models import (
     EveryEpochs,
     EveryRounds,
@@ -41,4 +41,5 @@ __all__ = [
     "TrainSpec",
     "check",
     "json_schema",
+    "load",
 ]

@@ -36,6 +36,18 @@ def check(given: Given, overrides: Sequence[str] = ()) -> TrainSpec:
     return spec
 
 
+def load(file: Path) -> TrainSpec:
+    """The spec of a run that was started: single values are checked again, what it names outside is not.
+
+    Raises:
+        SpecInvalid: the file is damaged, or of another version.
+    """
+    spec, broken = shape(read_file(file))
+    if broken:
+        raise SpecInvalid(broken)
+    return spec
+
+
 def _read(given: Given) -> Source:
     if isinstance(given, TrainSpec):
         return Source(given.model_dump(mode="json"))

@@ -22,7 +22,7 @@ SHORTEST = "`task: package.module:Class` and `train: {workers: 2}`"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """problems: what was wrong with the writing itself, keys given twice for one.
+    """The data of a spec, unchecked. problems: of the writing itself, such as a key given twice.
 
     places: where values stand ("train.yaml:7"); a value without an entry stands where the nearest one around it does.
     """

@@ -144,6 +144,14 @@ def test_list_and_show_read_what_runs_left(here: Path) -> None:
     assert [json.loads(line)["status"] for line in out.splitlines()] == ["done"]
 
 
+def test_a_run_whose_spec_is_damaged_is_not_resumed(here: Path) -> None:
+    folder = make(here / "runs", "r-7f3", started_s=1.7e9)
+    (folder / "spec.json").write_text('{"task": "a:B", "train": {"workers": 0}}')
+    code, _, err = ripieno("resume", "r-7f3")
+    assert code == 2
+    assert "runs/r-7f3/spec.json:1 train.workers: 0 is not a whole number >= 1." in err
+
+
 @pytest.mark.usefixtures("here")
 def test_an_empty_state_folder_says_what_to_do() -> None:
     assert ripieno("list") == (0, "no runs in runs; start one with: ripieno run SPEC\n", "")

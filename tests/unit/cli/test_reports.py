@@ -151,7 +151,7 @@ def closed(round_: int, wait_for: int) -> Closed:
     return Closed(round_, round_ * 1.0, round_ + 0.25, round_ + 0.5, wait_for, 4, 4, wait_for)
 
 
-HISTORY = [
+HISTORY: list[Decided | Closed] = [
     decided(1, 4, "too early"), closed(1, 4),
     decided(2, 3, "0.5 s a round"), closed(2, 3),
     decided(3, 3, "0.6 s a round"), closed(3, 3),

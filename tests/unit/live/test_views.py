@@ -63,7 +63,7 @@ def test_what_a_run_waits_for_takes_the_place_of_the_quorum() -> None:
 
 
 def test_programs_get_one_object_a_line() -> None:
-    news = [Decided(7, 4, 4, 1, Decision(3, "k = 3 of 4")), Row(7, {"loss": 0.5})]
+    news: list[Decided | Row] = [Decided(7, 4, 4, 1, Decision(3, "k = 3 of 4")), Row(7, {"loss": 0.5})]
     assert [json.loads(line) for line in jsonl.lines(news)] == [
         {"event": "decided", "round": 7, "eligible": 4, "present": 4, "arrived": 1, "wait_for": 3, "why": "k = 3 of 4"},
         {"event": "recorded", "step": 7, "loss": 0.5},
