@@ -26,7 +26,10 @@ def test_every_spec_becomes_parameters_that_mlflow_accepts(spec: Json) -> None:
 
 
 def test_parameters_have_dotted_paths_and_lists_are_json() -> None:
-    spec = {"seed": 0, "train": {"quorum": {"static": {"k": 3}}, "clip_norm": None, "betas": [0.9, 0.99], "model": {}}}
+    spec: Json = {
+        "seed": 0,
+        "train": {"quorum": {"static": {"k": 3}}, "clip_norm": None, "betas": [0.9, 0.99], "model": {}},
+    }
     assert parameters(spec) == {
         "seed": "0",
         "train.quorum.static.k": "3",
