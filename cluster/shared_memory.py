@@ -66,7 +66,7 @@ class SharedFolder:
     """
 
     def __init__(self, path: Path, create: bool) -> None:
-        self._path = path
+        self.path = path
         self._owner = _create(path) if create else None
         if path.stat().st_uid != os.geteuid():
             raise PermissionError(errno.EPERM, "the shared folder belongs to another user", str(path))
@@ -88,7 +88,7 @@ class SharedFolder:
         views = [view.cast("B") for part in parts if (view := memoryview(part)).nbytes]
         if path.exists():
             return _require_same(path, views)
-        aside = self._path / f".{next(self._serial)}"
+        aside = self.path / f".{next(self._serial)}"
         try:
             self._fill(aside, views)
             os.link(aside, path)  # fails, as a rename would not, if another process was first
@@ -116,7 +116,7 @@ class SharedFolder:
 
     def names(self) -> list[str]:
         """All names, sorted."""
-        with os.scandir(self._path) as entries:
+        with os.scandir(self.path) as entries:
             return sorted(entry.name for entry in entries if not entry.name.startswith("."))
 
     def size_bytes(self, name: str) -> int:
@@ -139,28 +139,28 @@ class SharedFolder:
                 if size_bytes < _SMALLEST_SPARE_BYTES:
                     path.unlink()
                 else:
-                    spares = self._path / _SPARE / str(size_bytes)
+                    spares = self.path / _SPARE / str(size_bytes)
                     spares.mkdir(parents=True, exist_ok=True)
                     path.rename(spares / next(self._serial))
 
     def require_room(self, needed_bytes: int) -> None:
         """Raises SharedMemoryFull unless so many bytes could be written now."""
-        stat = os.statvfs(self._path)
+        stat = os.statvfs(self.path)
         free_bytes = stat.f_bavail * stat.f_frsize
         if free_bytes < needed_bytes:
-            raise SharedMemoryFull(str(self._path), needed_bytes, free_bytes)
+            raise SharedMemoryFull(str(self.path), needed_bytes, free_bytes)
 
     def close(self) -> None:
         """Removes the folder if this object created it; views that were read stay good."""
         if self._owner is not None:
-            shutil.rmtree(self._path, ignore_errors=True)
+            shutil.rmtree(self.path, ignore_errors=True)
             os.close(self._owner)
             self._owner = None
 
     def _file(self, name: str) -> Path:
         if not name or name.startswith(".") or "/" in name:
             raise ValueError(f"{name!r} cannot be a file's name: it is empty, begins with '.' or has a '/' in it")
-        return self._path / name
+        return self.path / name
 
     def _fill(self, aside: Path, views: Sequence[memoryview]) -> None:
         """Writes a file at `aside`, over a spare if there is one; where memory is short, spares are given up for it."""
@@ -177,7 +177,7 @@ class SharedFolder:
 
     def _take_spare(self, aside: Path, size_bytes: int) -> int | None:
         """Moves a spare of this size that nobody reads to `aside`, and opens it under an exclusive lock."""
-        for spare in _entries(self._path / _SPARE / str(size_bytes)):
+        for spare in _entries(self.path / _SPARE / str(size_bytes)):
             with suppress(FileNotFoundError):  # another process was quicker
                 spare.rename(aside)
                 descriptor = os.open(aside, os.O_WRONLY)
@@ -190,7 +190,7 @@ class SharedFolder:
         return None
 
     def _free_spares(self) -> None:
-        for size in _entries(self._path / _SPARE):
+        for size in _entries(self.path / _SPARE):
             for spare in _entries(size):
                 with suppress(FileNotFoundError):  # taken meanwhile
                     spare.unlink()

@@ -12,7 +12,7 @@ from typing import Protocol
 from orchestrator.core import Core
 from orchestrator.journal.records import Snapshot
 from orchestrator.protocols import Journal, Observer, Pool, Values
-from orchestrator.records import Actions, Json, Ref, Wake
+from orchestrator.records import Actions, Json, Ref, Result, Wake
 
 SNAPSHOTS_KEPT = 3
 
@@ -39,6 +39,10 @@ class Engine:
     observers: Sequence[Observer] = field(default=())
     snapshot_taken: Callable[[], None] = lambda: None
     _kept: deque[Set[Ref]] = field(default_factory=lambda: deque(maxlen=SNAPSHOTS_KEPT))
+    _alive: set[Ref] = field(default_factory=set)  # values that this engine knows of and has not released
+
+    def __post_init__(self) -> None:
+        self._alive = self.core.held()
 
     def step(self) -> None:
         """One wake. A kill between any two lines loses nothing: the journal has the wake, or the pool has it again."""
@@ -63,8 +67,14 @@ class Engine:
         self.snapshot_taken()
 
     def _keep(self, wake: Wake, actions: Actions) -> None:
+        """Lets go of what nobody can ask for any more. A value whose result is still on its way is nobody's garbage."""
+        for event in wake.events:
+            if isinstance(event, Result):
+                self._alive.update(event.outputs.values())
         if actions.closed:
-            self.values.release(self.core.held())
+            held = self.core.held()
+            self.values.release(self._alive - held)
+            self._alive &= held
             if self.snapshot_due(wake):
                 self.snapshot()
 

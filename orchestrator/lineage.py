@@ -8,8 +8,6 @@ from orchestrator.pools.execute import Execute
 from orchestrator.protocols import Values
 from orchestrator.records import Ref, Work
 
-RELEASE_EVERY = 64  # works done again between two sweeps
-
 
 def maker(ref: Ref) -> int:
     """Id of the work whose output this is."""
@@ -52,8 +50,9 @@ class Lineage:
                 if given not in values:
                     missing.append(given)
         wanted = set(wanted)
-        for done, work_id in enumerate(sorted(needed), start=1):
-            execute(self._works[work_id])
-            if done % RELEASE_EVERY == 0:
-                values.release(wanted | {ref for ref, user in last_use.items() if user > work_id})
+        for work_id in sorted(needed):
+            outputs, _ = execute(self._works[work_id])
+            served = [ref for ref in self._works[work_id].inputs.values() if last_use[ref] == work_id]
+            unused = [ref for ref in outputs.values() if ref not in last_use]
+            values.release([ref for ref in (*served, *unused) if ref not in wanted])
         return len(needed)

@@ -101,8 +101,8 @@ class Values(Protocol):
     def persist(self, refs: Collection[Ref]) -> None:
         """Makes them survive this machine's processes; each reference is written once."""
 
-    def release(self, keep: Collection[Ref]) -> None:
-        """Lets go of all others in memory; persisted ones can still be had."""
+    def release(self, refs: Collection[Ref]) -> None:
+        """Lets go of these in memory; persisted ones can still be had. Those that are not there are passed over."""
 
     def retain(self, keep: Collection[Ref]) -> None:
         """Forgets all other persisted ones."""

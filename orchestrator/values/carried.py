@@ -60,10 +60,9 @@ class CarriedValues:
             if ref not in self._persisted:
                 self._persisted.write(ref, self._bytes(ref))
 
-    def release(self, keep: Collection[Ref]) -> None:
-        """Lets go of all others in memory; persisted copies stay."""
-        kept = set(keep)
-        self._carrier.remove([name for name in self._carrier.names() if name not in kept])
+    def release(self, refs: Collection[Ref]) -> None:
+        """Lets go of these in memory; persisted copies stay."""
+        self._carrier.remove(refs)
 
     def retain(self, keep: Collection[Ref]) -> None:
         """Deletes all others from storage."""
