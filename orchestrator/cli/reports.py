@@ -15,7 +15,7 @@ from rich.text import Text
 from orchestrator.cli.runs import Run
 from orchestrator.folder import RunFolder
 from orchestrator.outcome import Outcome, Plan, Replayed, TimeSaved
-from orchestrator.words import duration
+from orchestrator.words import duration, metric
 
 if TYPE_CHECKING:
     from orchestrator.doctor import Finding
@@ -26,21 +26,21 @@ NAMES = 13
 COLOURS = {"done": "green", "failed": "red", "interrupted": "yellow", "stopped": "yellow", "running": "cyan"}
 
 
-def ended(outcome: Outcome) -> RenderableType:
-    """How a run ended, where things are, and what can be done next."""
+def ended(outcome: Outcome, more: Sequence[tuple[str, str]] = ()) -> RenderableType:
+    """How a run ended, where things are, and what can be done next; more: further rows."""
     head = _head(outcome.run, outcome.outcome, f"{outcome.epochs:.4g} epochs · {outcome.rounds:,} rounds · ")
     head.append(duration(outcome.elapsed_s))
-    rows = [(name.replace("_", " "), f"{value:.4g}") for name, value in sorted(outcome.metrics.items())]
+    rows = [(name.replace("_", " "), f"{outcome.metrics[name]:.4g}") for name in sorted(outcome.metrics, key=_rank)]
     if outcome.time_saved is not None:
         rows.append(("time saved", _time_saved(outcome.time_saved)))
-    rows.append(("goodput", f"{outcome.goodput:.0%} of the workers' time went into results that were used"))
+    rows.append(("goodput", f"{outcome.goodput:.0%} of the workers' results were used"))
     if outcome.model_file is not None:
         rows.append(("model", f"{_short(outcome.model_file)} (sha256 {outcome.weights_sha256[:12]}…)"))
     rows.append(("journal", _short(RunFolder(outcome.folder).journal)))
     if outcome.mlflow_run_id:
         rows.append(("MLflow", f"run {outcome.mlflow_run_id}"))
     why: list[RenderableType] = [Text(outcome.reason), ""] if outcome.reason else []
-    return Group(*why, head, "", pairs(rows), "", _commands(_next(outcome)))
+    return Group(*why, head, "", pairs([*rows, *more]), "", _commands(_next(outcome)))
 
 
 def planned(plan: Plan, quorum: str) -> RenderableType:
@@ -66,27 +66,26 @@ def replayed(result: Replayed) -> RenderableType:
     head = Text.assemble((result.run, "bold"), "  ", verdict)
     rows = [("decisions", f"{result.decisions:,} compared, from {result.wakes:,} wakes")]
     rows += [("differs", sentence) for sentence in result.differing]
-    rows.append(("weights", f"sha256 {result.weights_sha256}"))
+    rows.append(("weights", result.weights_sha256))
     if result.journalled_sha256 not in ("", result.weights_sha256):
-        rows.append(("journalled", f"sha256 {result.journalled_sha256}"))
+        rows.append(("journalled", result.journalled_sha256))
     return Group(head, "", pairs(rows))
 
 
 def listed(runs: Iterable[Run]) -> RenderableType:
     """One line a run."""
-    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
-    for name in ("run", "status", "task", "epochs", "result", "took", "started"):
-        table.add_column(name, justify="right" if name in ("epochs", "took") else "left", overflow="fold")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("run", "status", "task", "result", "took", "started"):
+        table.add_column(name, justify="right" if name == "took" else "left", no_wrap=name != "task")
     for run in runs:
         outcome = run.outcome
         table.add_row(
             run.run,
             Text(run.status, style=COLOURS.get(run.status, "")),
             str(run.spec.get("task", "?")).rpartition(":")[2],
-            f"{outcome.epochs:.4g}" if outcome else "",
             _headline(outcome.metrics) if outcome else "",
             duration(outcome.elapsed_s) if outcome else "",
-            datetime.fromtimestamp(run.started_s).strftime("%Y-%m-%d %H:%M"),
+            datetime.fromtimestamp(run.started_s).strftime("%b %d %H:%M"),
         )
     return table
 
@@ -95,7 +94,7 @@ def shown(run: Run) -> RenderableType:
     """All about one run."""
     rows = [("started", datetime.fromtimestamp(run.started_s).strftime("%Y-%m-%d %H:%M:%S")), *_spec(run.spec)]
     if run.outcome is not None and run.status == run.outcome.outcome:
-        return Group(ended(run.outcome), "", pairs(rows))
+        return ended(run.outcome, rows)
     rows.append(("journal", _short(RunFolder(run.folder).journal)))
     again = [("resume {}", "go on")] if run.status == "stopped" else []
     what = [*again, ("show {} --why", "decisions")]
@@ -175,10 +174,14 @@ def _commands(commands: Iterable[tuple[str, str]]) -> RenderableType:
 
 def _headline(metrics: Mapping[str, float]) -> str:
     """The metric that people ask for first."""
-    for name in ("test_accuracy", "validation_accuracy", "test_loss", "loss"):
-        if name in metrics:
-            return f"{name.replace('_', ' ')} {metrics[name]:.4g}"
-    return ""
+    first = min(metrics, key=_rank, default=None)
+    return "" if first is None else metric(first, metrics[first])
+
+
+def _rank(name: str) -> tuple[int, str]:
+    """Of the final test first, accuracy and the like before the loss."""
+    split, _, rest = name.partition("_")
+    return {"test": 0, "validation": 1}.get(split, 2), rest
 
 
 def _spec(spec: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -34,8 +34,8 @@ class Frame:
     """The figures of one moment.
 
     epochs: to be done in all. left_s: None while nobody knows. loss: running mean. evaluations: the newest of each.
-    arrived: results of the open round. wait_for: None before the first decision. wasted: share of the workers' time
-    whose results nobody used. waiting: why the run stands still, or "". lines: one a worker; () when there are many.
+    arrived: results of the open round. wait_for: None before the first decision. unused: share of the workers' results
+    that came too late, or failed. waiting: why the run stands still, or "". lines: one a worker; () if there are many.
     """
 
     elapsed_s: float
@@ -53,7 +53,7 @@ class Frame:
     waiting: str
     samples_per_s: float
     rounds_per_s: float
-    wasted: float
+    unused: float
     failures: Mapping[str, int]
     busy: int
     lines: tuple[WorkerLine, ...]
@@ -91,8 +91,8 @@ class Figures:
     _met: int = -1  # newest round whose quorum was met
     _counting: int = -1  # the round that `_arrived` belongs to
     _arrived: int = 0
-    _used_s: float = 0.0
-    _wasted_s: float = 0.0
+    _answered: int = 0
+    _unused: int = 0
     _failures: dict[str, int] = field(default_factory=dict)
     _workers: dict[str, _Worker] = field(default_factory=dict)
     _out: dict[int, Assignment] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class Figures:
             self._first_s = wake.now_s
         for event in wake.events:
             if isinstance(event, Result):
-                self._answered(event)
+                self._take(event)
             elif not isinstance(event, Joined):
                 self._workers.pop(event.worker, None)
             elif event.role == WORKER:
@@ -117,7 +117,7 @@ class Figures:
             if told.work.counts is Counts.QUORUM:
                 self._met = max(self._met, told.work.round)
         for row in actions.rows:
-            self._recorded(row, wake.now_s)
+            self._record(row, wake.now_s)
         if actions.decided:
             self._decided = actions.decided[-1]
         self._waiting = actions.waiting
@@ -145,7 +145,7 @@ class Figures:
             waiting=self._waiting,
             samples_per_s=(done.samples - start.samples) / span_s,
             rounds_per_s=(done.rounds - start.rounds) / span_s,
-            wasted=self._wasted_s / ((self._wasted_s + self._used_s) or 1.0),
+            unused=self._unused / (self._answered or 1),
             failures=dict(self._failures),
             busy=sum(1 for worker in workers.values() if worker.busy),
             lines=tuple(_line(name, workers[name], now_s) for name in sorted(workers))
@@ -153,7 +153,7 @@ class Figures:
             else (),
         )
 
-    def _answered(self, result: Result) -> None:
+    def _take(self, result: Result) -> None:
         assignment = self._out.pop(result.work_id, None)
         if result.failure is not None:
             self._failures[result.failure.cause] = self._failures.get(result.failure.cause, 0) + 1
@@ -164,17 +164,17 @@ class Figures:
         if assignment.work.counts is not Counts.QUORUM:
             return
         late = assignment.work.round <= self._met
+        self._answered += 1
         if late or result.failure is not None:
-            self._wasted_s += result.computed_s
+            self._unused += 1
             worker.late += late
         else:
-            self._used_s += result.computed_s
             if assignment.work.round != self._counting:
                 self._counting, self._arrived = assignment.work.round, 0
             self._arrived += 1
         worker.round_trip_s = _smoothed(worker.round_trip_s, round_trip_s)
 
-    def _recorded(self, row: Row, now_s: float) -> None:
+    def _record(self, row: Row, now_s: float) -> None:
         for name, value in row.metrics.items():
             if name.startswith(("test_", "validation_")):
                 self._evaluations[name] = value

@@ -19,7 +19,7 @@ def line(frame: Frame) -> str:
         f"waits for {frame.wait_for} of {frame.present}",
         f"{frame.samples_per_s:,.0f} samples/s",
         f"{frame.rounds_per_s:,.1f} rounds/s",
-        f"{frame.wasted:.0%} wasted",
+        f"{frame.unused:.0%} of results unused",
     ]
     if frame.left_s is not None:
         parts.append(f"{duration(frame.left_s)} left")

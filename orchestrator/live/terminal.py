@@ -58,9 +58,8 @@ def _quorum(frame: Frame) -> Text:
 
 
 def _speed(frame: Frame) -> Text:
-    text = Text(
-        f"{frame.samples_per_s:,.0f} samples/s · {frame.rounds_per_s:,.1f} rounds/s · {frame.wasted:.0%} wasted"
-    )
+    rates = f"{frame.samples_per_s:,.0f} samples/s · {frame.rounds_per_s:,.1f} rounds/s"
+    text = Text(f"{rates} · {frame.unused:.0%} of results unused")
     if frame.failures:
         failed = ", ".join(f"{count} {cause}" for cause, count in sorted(frame.failures.items()))
         text.append(f" · failed: {failed}", "yellow")

@@ -118,8 +118,8 @@ def test_a_replay_says_whether_all_came_out_the_same() -> None:
         "",
         "decisions       20 compared, from 100 wakes",
         "differs         wake 7: another worker",
-        "weights         sha256 bb",
-        "journalled      sha256 aa",
+        "weights         bb",
+        "journalled      aa",
     ]
 
 
@@ -127,8 +127,8 @@ def test_runs_are_listed_one_a_line_whatever_is_known_of_them(outcome: Outcome) 
     known = Run(outcome.folder, {"task": "examples.fashion_mnist.task:FashionMnist"}, 1.8e9, "done", outcome)
     unknown = Run(Path("runs/r-000"), {}, 1.7e9, "stopped", None)
     header, first, second = printed(reports.listed([known, unknown])).splitlines()
-    assert header.split() == ["run", "status", "task", "epochs", "result", "took", "started"]
-    assert first.split()[:7] == ["r-7f3", "done", "FashionMnist", "5", "test", "accuracy", "0.9012"]
+    assert header.split() == ["run", "status", "task", "result", "took", "started"]
+    assert first.split()[:6] == ["r-7f3", "done", "FashionMnist", "test", "accuracy", "0.9012"]
     assert second.split()[:3] == ["r-000", "stopped", "?"]
 
 
@@ -185,7 +185,7 @@ done  r-7f3  5 epochs · 4,690 rounds · 0:02:31
 test accuracy   0.9012
 test loss       0.2871
 time saved      0:03:10 of 0:05:41 (56%), against waiting for all by the run's own timings
-goodput         93% of the workers' time went into results that were used
+goodput         93% of the workers' results were used
 model           runs/r-7f3/model.safetensors (sha256 3fa93fa93fa9…)
 journal         runs/r-7f3/journal
 MLflow          run 8c1

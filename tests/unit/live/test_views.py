@@ -114,7 +114,7 @@ epochs   ━━━━━━━━━━━━━━━━━━━       0.81 of
 metrics  loss 0.8579
 quorum   4 eligible · 4 present · 1 arrived · waits for 3
          static k = 3 of 4 present
-speed    900 samples/s · 4.7 rounds/s · 38% wasted
+speed    900 samples/s · 4.7 rounds/s · 11% of results unused
 
 worker    now          round trip  late
 worker-0  idle            0.092 s
@@ -123,4 +123,7 @@ worker-2  busy 0.08 s     0.099 s
 worker-3  busy 0.48 s     0.513 s    10
 """
 
-LINE = "5.9 s epoch 0.81 of 1 · loss 0.8579 · waits for 3 of 4 · 900 samples/s · 4.7 rounds/s · 38% wasted · 1.4 s left"
+LINE = (
+    "5.9 s epoch 0.81 of 1 · loss 0.8579 · waits for 3 of 4 · "
+    "900 samples/s · 4.7 rounds/s · 11% of results unused · 1.4 s left"
+)
