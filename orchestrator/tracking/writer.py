@@ -83,7 +83,8 @@ class Writer:
             self._insist(lambda: run.end(goodbye.outcome, self._ended_ms()))
             stage = "the model"
             if model := goodbye.model:
-                remark = self._insist(lambda: _log_model(run, model, started.paths, final))
+                of_it = [point for point in final if point.step == self._last_step()]  # others are of older weights
+                remark = self._insist(lambda: _log_model(run, model, started.paths, of_it))
         except GaveUp as error:
             while self._inbox.take():
                 pass  # so that the engine's line never fills up
@@ -132,8 +133,10 @@ class Writer:
         latest = self._latest.get(name)
         if latest is not None and (latest.value == value or (math.isnan(latest.value) and math.isnan(value))):
             return latest
-        step = max((point.step for point in self._latest.values()), default=0)
-        return Point(name, value, self._ended_ms() or self._zero_ms, step)
+        return Point(name, value, self._ended_ms() or self._zero_ms, self._last_step())
+
+    def _last_step(self) -> int:
+        return max((point.step for point in self._latest.values()), default=0)
 
     def _ended_ms(self) -> int | None:
         return max((point.timestamp_ms for point in self._latest.values()), default=None)
