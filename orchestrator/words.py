@@ -1,8 +1,10 @@
-"""Figures as people read them."""
+"""Figures and names as people read and write them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
+from difflib import get_close_matches
 
 
 def duration(seconds: float) -> str:
@@ -13,3 +15,10 @@ def duration(seconds: float) -> str:
 def metric(name: str, value: float) -> str:
     """A metric and its value: "test accuracy 0.914"."""
     return f"{name.replace('_', ' ')} {value:.4g}"
+
+
+def did_you_mean(word: str, candidates: Iterable[str]) -> str:
+    """ "; did you mean 'dynamic'?" for the nearest candidate, or "" when none is near."""
+    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    near = get_close_matches(word.lower(), by_lower, n=1)
+    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""

@@ -15,7 +15,7 @@ from orchestrator.errors import BadInput
 from orchestrator.folder import RunFolder
 from orchestrator.outcome import Outcome
 from orchestrator.outcome_file import load_outcome
-from orchestrator.spec.problems import did_you_mean
+from orchestrator.words import did_you_mean
 
 LAST = "last"
 """Stands for the run that was started last."""

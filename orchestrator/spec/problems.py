@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from orchestrator.errors import BadInput
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 Keys: TypeAlias = tuple[str | int, ...]
 """Where a value stands in a spec, from the outside in: ("train", "quorum")."""
@@ -53,13 +49,6 @@ class SpecInvalid(BadInput):
 def dotted(keys: Keys) -> str:
     """The keys as a user writes them: train.quorum.static.k."""
     return ".".join(str(key) for key in keys)
-
-
-def did_you_mean(word: str, candidates: Iterable[str]) -> str:
-    """ "; did you mean 'dynamic'?" for the nearest candidate, or "" when none is near."""
-    by_lower = {candidate.lower(): candidate for candidate in candidates}
-    near = get_close_matches(word.lower(), by_lower, n=1)
-    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
 
 
 def shown(given: object) -> str:

@@ -7,7 +7,8 @@ from functools import cache
 from typing import Any
 
 from orchestrator.spec.models import TrainSpec
-from orchestrator.spec.problems import Keys, did_you_mean, dotted
+from orchestrator.spec.problems import Keys, dotted
+from orchestrator.words import did_you_mean
 
 ANYTHING = "text, a finite number, true, false, null, a list or a mapping"
 

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator.spec.models import QuorumName, TrainSpec
-from orchestrator.spec.problems import Keys, Problem, did_you_mean, dotted, shown
+from orchestrator.spec.problems import Keys, Problem, dotted, shown
 from orchestrator.spec.schema import allowed, meaning, names, nearest, options
 from orchestrator.spec.source import Source
+from orchestrator.words import did_you_mean
 
 STAND_INS: Mapping[Keys, object] = {("task",): "", ("train",): {"workers": 1}, ("train", "workers"): 1}
 """For required values that are broken, so that the rest can still be looked at."""

@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from orchestrator.spec.problems import Keys, Problem, SpecInvalid, did_you_mean, dotted, shown
+from orchestrator.spec.problems import Keys, Problem, SpecInvalid, dotted, shown
+from orchestrator.words import did_you_mean
 
 MOST_VALUES = 10_000
 """More than this is a mistake, or aliases made to explode."""

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.spec.models import Optimizer, TrainSpec
-from orchestrator.spec.problems import Complaint, Keys, did_you_mean, dotted
+from orchestrator.spec.problems import Complaint, Keys, dotted
+from orchestrator.words import did_you_mean
 
 if TYPE_CHECKING:
     from trainers import Task
