@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from orchestrator.records import Actions, Closed, Result, Row, Wake
+from orchestrator.records import Actions, Closed, Counts, Result, Row, Wake
 
 
 class Entry(NamedTuple):
     """One wake's part of the record.
 
-    results, useful: how many results came since the round before closed, and how many of them were of use; both 0
-    where no round closed, or nobody saw the one before it.
+    results, useful: how many results for quorums came since the round before closed, and how many of them were of
+    use; both 0 where no round closed, or nobody saw the one before it.
     """
 
     now_s: float
@@ -37,7 +37,9 @@ class Gleaner:
             if type(event) is Result:
                 self._results += 1
         for told in actions.told:
-            if told.result.failure is None:
+            if told.work.counts is not Counts.QUORUM:
+                self._results -= 1  # told as soon as it is in: of this wake
+            elif told.result.failure is None:
                 self._useful += 1
         if actions.closed:
             results, useful = (self._results, self._useful) if self._saw_a_round_close else (0, 0)

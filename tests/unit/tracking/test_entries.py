@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.records import Actions, Cause, Failure, Ref, Result, Row, Told, Wake, Work
+from orchestrator.records import Actions, Cause, Counts, Failure, Ref, Result, Row, Told, Wake, Work
+from orchestrator.summary import Summary
 from orchestrator.tracking.entries import Gleaner
 from tests.support.tracking import History, closed_round, points_of, training
 
@@ -14,8 +15,8 @@ def result(work_id: int, failure: Failure | None = None) -> Result:
     return Result(work_id, 1, "worker-0", {"gradient": Ref(f"{work_id}.gradient")}, {}, 1.0, 1.0, failure)
 
 
-def told(work_id: int) -> Told:
-    return Told(Work(work_id, 1, "gradient", {}, {}), result(work_id), 0.0)
+def told(work_id: int, counts: Counts = Counts.QUORUM) -> Told:
+    return Told(Work(work_id, 1, "gradient", {}, {}, counts=counts), result(work_id), 0.0)
 
 
 @given(histories)
@@ -43,6 +44,19 @@ def test_the_wasted_share_is_that_of_results_nobody_was_told_of(history: History
     assert any(shares)  # the slow worker is late in some round
 
 
+def test_all_wasted_shares_together_are_the_goodput_after_the_first_round() -> None:
+    history = training(seed=1, stormy=False)
+    gleaner = Gleaner()
+    entries = [entry for seen in history if (entry := gleaner.glean(*seen))]
+    results, useful = sum(entry.results for entry in entries), sum(entry.useful for entry in entries)
+    summary, first = Summary(), Summary()
+    for wake, actions in history:
+        summary.seen(wake, actions)
+        if not first.rounds:
+            first.seen(wake, actions)
+    assert (results, useful) == (summary.done - first.done, summary.useful - first.useful)
+
+
 def test_late_and_failed_results_are_wasted() -> None:
     gleaner = Gleaner()
     failed = result(3, Failure(Cause.NON_FINITE, "loss is NaN"))
@@ -50,6 +64,7 @@ def test_late_and_failed_results_are_wasted() -> None:
     assert first is not None
     assert (first.results, first.useful) == (0, 0)
     assert gleaner.glean(Wake(1.0, (result(0), result(1), failed)), Actions((), ())) is None
+    assert gleaner.glean(Wake(1.5, (result(4),)), Actions((), (), told=[told(4, Counts.ASIDE)])) is None
     actions = Actions((), (), told=[told(0), told(1)], rows=[Row(1, {"loss": 2.0})], closed=[closed_round(1, 0.5, 2.0)])
     entry = gleaner.glean(Wake(2.0, (result(2),)), actions)
     assert entry is not None
