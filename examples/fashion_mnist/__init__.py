@@ -1,0 +1,1 @@
+"""Clothes in ten kinds: the smallest whole task."""
