@@ -1,0 +1,37 @@
+"""Ripieno from Python: `run(spec)` does what `ripieno run` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator.outcome import Outcome
+    from orchestrator.spec import TrainSpec
+
+__all__ = ["TrainSpec", "run"]
+
+
+def run(spec: TrainSpec | Mapping[str, Any] | Path | str, *, ray_address: str | None = None) -> Outcome:
+    """Trains what a spec says, and returns what came of it.
+
+    spec: a TrainSpec, plain data, or the name of a YAML or JSON file. ray_address: host:port of a Ray cluster; None: a
+    Ray of our own on this machine.
+    Raises:
+        SpecInvalid: with everything that is wrong with the spec, before anything was started.
+    """
+    from orchestrator.lifecycle import start
+    from orchestrator.spec import check
+    from orchestrator.workers import no_room, on_ray
+
+    return start(check(spec, (), no_room(ray_address)), open_pool=on_ray(ray_address))
+
+
+def __getattr__(name: str) -> Any:
+    """`TrainSpec`, imported when it is asked for: `ripieno list` needs no pydantic."""
+    if name == "TrainSpec":
+        from orchestrator.spec import TrainSpec
+
+        return TrainSpec
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,6 +3,7 @@
 RipienoError
 ├── BadInput            exit 2: nothing was started, nothing was written
 │   ├── SpecInvalid     every problem of a spec at once
+│   ├── NoPlace         no cluster, or none that could ever hold the run
 │   ├── RunExists       a run of that name is there
 │   ├── JournalHeld     another engine writes this run's journal
 │   └── JournalDamaged  a journal that cannot be continued or replayed
@@ -25,6 +26,17 @@ class BadInput(RipienoError):
     """Nothing was started because something asked for cannot be."""
 
     exit_code = 2
+
+
+class NoPlace(BadInput):
+    """The run cannot be placed. reason: a sentence with what it needs, what there is, and what to do."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class RunExists(BadInput):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+import os
 import re
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from orchestrator.outcome import Outcome
     from orchestrator.spec import Spec
+    from orchestrator.spec.problems import Complaint
 
 EXIT_CODES = {"done": 0, "failed": 1, "interrupted": 130}
 
@@ -100,14 +102,22 @@ def run(
     from orchestrator.spec import check as checked
 
     _import_from(Path.cwd(), spec.absolute().parent)
-    wanted = checked(spec, overrides or ())
+    wanted = checked(spec, overrides or (), _no_room)
     if check:
         _plan(wanted, json)
         return
     from orchestrator.cli.foreground import in_foreground
-    from orchestrator.run import start
+    from orchestrator.lifecycle import start
+    from orchestrator.workers import on_ray
 
-    _exit(in_foreground(wanted, lambda view, stop: start(wanted, observers=[view], name=name, stop=stop), as_json=json))
+    pool = on_ray(_ray_address())
+    _exit(
+        in_foreground(
+            wanted,
+            lambda view, stop: start(wanted, open_pool=pool, observers=[view], name=name, stop=stop),
+            as_json=json,
+        )
+    )
 
 
 @app.command()
@@ -116,11 +126,16 @@ def resume(run: RunName, state: State = RUNS, json: Json = False) -> None:
     folder = _find(run, state)
     from orchestrator.cli.foreground import in_foreground
     from orchestrator.folder import RunFolder
-    from orchestrator.run import resume as go_on
+    from orchestrator.lifecycle import resume as go_on
     from orchestrator.spec import load
+    from orchestrator.workers import on_ray, room_for
 
     spec = load(RunFolder(folder).spec)
-    _exit(in_foreground(spec, lambda view, stop: go_on(folder, observers=[view], stop=stop), as_json=json))
+    room_for(spec, _ray_address())
+    pool = on_ray(_ray_address())
+    _exit(
+        in_foreground(spec, lambda view, stop: go_on(folder, open_pool=pool, observers=[view], stop=stop), as_json=json)
+    )
 
 
 @app.command()
@@ -204,7 +219,7 @@ def _plan(spec: Spec, json: bool) -> None:
     from orchestrator.cli.reports import planned, quorum_name
     from orchestrator.plan import plan
 
-    found = plan(spec)
+    found = plan(spec, _ray_address())
     _print(found, planned(found, quorum_name(spec.model_dump()["train"]["quorum"])), json)
 
 
@@ -234,6 +249,18 @@ def _as_json(record: object) -> str:
     import msgspec
 
     return json_.dumps(msgspec.to_builtins(record, enc_hook=str), ensure_ascii=False)
+
+
+def _ray_address() -> str | None:
+    """Where Ray says that its cluster is; inside a Ray job it is always set."""
+    return os.environ.get("RAY_ADDRESS") or None
+
+
+def _no_room(spec: Spec) -> Iterator[Complaint]:
+    """Why the cluster can never hold this run; Ray is loaded only for a spec that could be read."""
+    from orchestrator.workers import no_room
+
+    return no_room(_ray_address())(spec)
 
 
 def _import_from(*folders: Path) -> None:

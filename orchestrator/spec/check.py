@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,17 +18,21 @@ Given: TypeAlias = TrainSpec | Mapping[str, Any] | Path | str
 """A spec: as a model, as plain data, or as the name of a YAML or JSON file."""
 
 
-def check(given: Given, overrides: Sequence[str] = ()) -> TrainSpec:
+def check(
+    given: Given,
+    overrides: Sequence[str] = (),
+    complaints: Callable[[TrainSpec], Iterable[Complaint]] = lambda spec: (),
+) -> TrainSpec:
     """The spec, if a run can start from it. Imports its task, and torch with it.
 
-    overrides: "train.workers=8", values as in YAML, applied in order.
+    overrides: "train.workers=8", values as in YAML, applied in order. complaints: what else may be wrong with it.
     Raises:
         SpecInvalid: with every problem: of single values, of values together, and with what they name outside.
     """
     source = overridden(_read(given), overrides)
     spec, broken = shape(source)
     problems = [*source.problems, *broken]
-    for complaint in _complaints(spec):
+    for complaint in chain(contradictions(spec), absences(spec), complaints(spec)):
         if not any(_touches(keys, problem.keys) for keys in complaint.about for problem in broken):
             keys = complaint.about[0]
             problems.append(Problem(source.place(keys), keys, complaint.message))
@@ -52,11 +57,6 @@ def _read(given: Given) -> Source:
     if isinstance(given, TrainSpec):
         return Source(given.model_dump(mode="json"))
     return Source(dict(given)) if isinstance(given, Mapping) else read_file(Path(given))
-
-
-def _complaints(spec: TrainSpec) -> Iterator[Complaint]:
-    yield from contradictions(spec)
-    yield from absences(spec)
 
 
 def _touches(keys: Keys, broken: Keys) -> bool:

@@ -1,0 +1,116 @@
+"""The processes of a run: how many, what each is told, what it reserves; and the pool that they dial in to."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from cluster.launchers import CannotFit, ClusterError, Launcher, Member, Needs, RayLauncher, check_fits
+from cluster.sessions import Door
+from cluster.shared_memory import SharedFolder
+from orchestrator.errors import NoPlace, RunFailed
+from orchestrator.journal.records import Started
+from orchestrator.lifecycle import OpenPool
+from orchestrator.pools.remote import RemotePool
+from orchestrator.protocols import Pool
+from orchestrator.records import AGGREGATOR, WORKER
+from orchestrator.spec import TrainSpec
+from orchestrator.spec.problems import Complaint
+from orchestrator.worker import ENTRY, Training, WorkerSettings
+
+AGGREGATOR_NEEDS = Needs(cpu=0.5)  # sums and steps are done on the CPU
+
+
+def no_room(address: str | None) -> Callable[[TrainSpec], Iterator[Complaint]]:
+    """Why the cluster at this address (None: this machine) can never hold a run, as problems of its spec."""
+
+    def complaints(spec: TrainSpec) -> Iterator[Complaint]:
+        try:
+            check_fits(address, needs_of(spec))
+        except CannotFit as error:
+            yield Complaint((("train", "workers"), ("resources", "per_worker")), f"train.workers: {error}")
+        except ClusterError as error:
+            yield Complaint(((),), str(error))
+
+    return complaints
+
+
+def room_for(spec: TrainSpec, address: str | None) -> Mapping[str, float]:
+    """What that cluster has. Raises NoPlace: it cannot be reached, or could never hold the run."""
+    try:
+        return check_fits(address, needs_of(spec))
+    except ClusterError as error:
+        raise NoPlace(str(error)) from error
+
+
+def on_ray(address: str | None) -> OpenPool:
+    """Workers as actors on the Ray cluster at this address; None: on a Ray of our own, on this machine."""
+
+    def open_pool(started: Started, spec: TrainSpec, values: SharedFolder) -> Pool:
+        try:
+            return open_pool_of(started, spec, values, RayLauncher(address), host=_own_host(address))
+        except ClusterError as error:
+            raise RunFailed(str(error)) from error
+
+    return open_pool
+
+
+def open_pool_of(
+    started: Started, spec: TrainSpec, values: SharedFolder, launcher: Launcher, *, host: str = ""
+) -> RemotePool:
+    """Starts the run's workers; they are there when they have Joined. host: see RemotePool. Raises ClusterError."""
+    pool = RemotePool(
+        started.run,
+        values.path,
+        heartbeat_s=spec.times.heartbeat_s,
+        hard_deadline_s=spec.times.hard_deadline_s,
+        host=host,
+    )
+    try:
+        pool.launch(launcher, members(started, spec, pool.door))
+    except BaseException:
+        pool.close()
+        raise
+    return pool
+
+
+def needs_of(spec: TrainSpec) -> Sequence[Needs]:
+    """Of the aggregator, then of each worker."""
+    each = spec.resources.per_worker
+    return [AGGREGATOR_NEEDS, *(Needs(each.cpu, each.gpu) for _ in range(spec.train.workers))]
+
+
+def members(started: Started, spec: TrainSpec, door: Door) -> Sequence[Member]:
+    """The aggregator's process, and one a worker."""
+    aggregator, *workers = needs_of(spec)
+    slow = spec.inject.slow
+    factors = {slow.worker: slow.factor} if slow is not None else {}
+    return [
+        _member(started, spec, door, f"{AGGREGATOR}-0", AGGREGATOR, aggregator, 1.0),
+        *(
+            _member(started, spec, door, f"{WORKER}-{number}", WORKER, needs, factors.get(number, 1.0))
+            for number, needs in enumerate(workers)
+        ),
+    ]
+
+
+def _member(
+    started: Started, spec: TrainSpec, door: Door, name: str, role: str, needs: Needs, slow_factor: float
+) -> Member:
+    training = Training(spec.task, spec.seed, spec.threads, "cuda" if needs.gpu else "cpu", started.paths)
+    settings = WorkerSettings(door, name, role=role, slow_factor=slow_factor, training=training)
+    environment = {"OMP_NUM_THREADS": str(spec.threads)}  # before torch is imported: worth 15 % on one core
+    return Member(name, ENTRY, settings.to_json(), needs, environment)
+
+
+def _own_host(address: str | None) -> str:
+    """This machine's address as the cluster's head sees it; "" where nobody else is to dial in."""
+    if address is None:
+        return ""
+    host, _, port = address.rpartition(":")
+    if not host:  # "auto": a head on this machine
+        return socket.gethostbyname(socket.gethostname())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((host, int(port)))  # sends nothing, but chooses the way there
+        own: str = probe.getsockname()[0]
+        return own
