@@ -1,11 +1,21 @@
 """Starting worker processes, watching them, and starting them again: on this machine, or by Ray."""
 
+from cluster.launchers.capacity import check_fits
+from cluster.launchers.errors import CannotFit, ClusterBusy, ClusterError, NoCluster
 from cluster.launchers.local import LocalProcesses
-from cluster.launchers.member import Launcher, Member, Watcher
+from cluster.launchers.member import Launcher, Member, Needs, Watcher
+from cluster.launchers.on_ray import RayLauncher
 
 __all__ = [
+    "CannotFit",
+    "ClusterBusy",
+    "ClusterError",
     "Launcher",
     "LocalProcesses",
     "Member",
+    "Needs",
+    "NoCluster",
+    "RayLauncher",
     "Watcher",
+    "check_fits",
 ]

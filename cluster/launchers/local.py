@@ -21,9 +21,9 @@ log = structlog.get_logger(__name__)
 
 
 class LocalProcesses:
-    """Starts each member as `python -m cluster.launchers.child`, which reads what to do from its standard input.
+    """Starts each member as `python -m cluster.child`, which reads what to do from its standard input.
 
-    A child ends when that pipe closes, so with this process, however it ends. `cpu` and `gpu` are not held to.
+    A child ends when that pipe closes, so with this process, however it ends. What members need is not held to.
     """
 
     def __init__(self) -> None:
@@ -47,6 +47,8 @@ class LocalProcesses:
         last_s = time.monotonic() + CLOSE_S
         with self._lock:
             children = list(self._children.values())
+        for child in children:
+            child.terminate()
         for child in children:
             try:
                 child.wait(max(0.0, last_s - time.monotonic()))
@@ -81,7 +83,7 @@ class LocalProcesses:
             if self._closing.is_set():
                 return None
             child = subprocess.Popen(
-                [sys.executable, "-m", "cluster.launchers.child"],
+                [sys.executable, "-m", "cluster.child"],
                 stdin=subprocess.PIPE,
                 env=os.environ | dict(member.environment) | {"PYTHONPATH": path},
             )

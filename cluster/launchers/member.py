@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 RESTARTS = 5
 """How often a member is started again; one that lived for HEALTHY_S before it died counts from 0 again."""
@@ -16,20 +14,29 @@ BACKOFF_S = 0.2
 """Before the first restart; twice as long before each further one."""
 
 
+class Needs(NamedTuple):
+    """What a process reserves: cores, and GPUs, which may be a fraction below 1."""
+
+    cpu: float = 1.0
+    gpu: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.cpu:g} CPUs" + (f" and {self.gpu:g} GPUs" if self.gpu else "")
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """One process of a run.
 
     entry: `module:function`, called with `argument` in the new process, which ends when it returns.
     argument: may hold secrets, and is handed over where nobody else can read it.
-    cpu, gpu: what it reserves; gpu may be a fraction below 1. environment: set before anything is imported.
+    environment: variables set before anything is imported.
     """
 
     name: str
     entry: str
     argument: str
-    cpu: float = 1.0
-    gpu: float = 0.0
+    needs: Needs = field(default=Needs())
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -62,10 +69,3 @@ class Restarts:
             self._used = 0
         self._used += 1
         return BACKOFF_S * 2 ** (self._used - 1) if self._used <= RESTARTS else None
-
-
-def call(entry: str, argument: str, path: Sequence[str]) -> None:
-    """Runs an entry in the new process. path: goes before this process's own `sys.path`, so that tasks import."""
-    sys.path[:0] = [folder for folder in path if folder not in sys.path]
-    module, _, function = entry.partition(":")
-    getattr(importlib.import_module(module), function)(argument)

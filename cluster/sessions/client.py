@@ -17,7 +17,7 @@ from cluster.sessions.chunks import Damaged, Joiner, split
 from cluster.sessions.door import Door, Refused
 from cluster.sessions.ledger import Given, Ledger
 from cluster.sessions.transport import PROTOCOL, SERVER_NAME, TOKEN_FILE, connection_options
-from cluster.shared_memory import OtherBytes, SharedFolder, SharedMemoryFull
+from cluster.shared_memory import OtherBytes, SharedFolder, SharedMemoryFull, reap
 from protos import ripieno_pb2 as pb
 from protos.ripieno_pb2_grpc import SessionsStub
 
@@ -75,6 +75,7 @@ class WorkerSession:
         token = _host_token(Path(door.folder)) if share else b""
         self._shares = bool(token)
         own = Path(f"{door.folder}-{worker}-{process.hex()}")
+        reap(own.parent, f"{Path(door.folder).name}-")
         self.folder = SharedFolder(Path(door.folder) if self._shares else own, create=not self._shares)
         self._hello = pb.Hello(
             protocol=PROTOCOL,
@@ -131,9 +132,11 @@ class WorkerSession:
                 self._outbox.put([pb.FromWorker(epoch=self._epoch, goodbye=pb.Goodbye(reason=reason))])
             self._outbox.put(None)
         self._end(reason)
-        for thread in self._threads:
-            thread.join(CLOSE_S / len(self._threads))
-        self.folder.close()
+        try:
+            for thread in self._threads:
+                thread.join(CLOSE_S / len(self._threads))
+        finally:
+            self.folder.close()
 
     def __enter__(self) -> Self:
         return self
@@ -192,7 +195,11 @@ class WorkerSession:
 
     def _channel(self) -> grpc.Channel:
         """Through the unix socket where it can be reached, else to the engine's address."""
-        options = [*connection_options(self._door.heartbeat_s), ("grpc.use_local_subchannel_pool", 1)]
+        options = [
+            *connection_options(self._door.heartbeat_s),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_http_proxy", 0),
+        ]
         if self._shares or not self._door.address:
             return grpc.insecure_channel(f"unix:{self._door.socket}", options)
         credentials = grpc.ssl_channel_credentials(self._door.certificate.encode())

@@ -71,6 +71,7 @@ class SessionServer:
         self._secret = secrets.token_hex(32)
         self._epochs = count(1 + secrets.randbits(48))  # rising within an engine, others in every engine
         self._peers: dict[str, Peer] = {}
+        self._closing = False
         self.foreign = 0  # messages of another epoch, ignored
         self._door = Door(run, self._secret, str(folder / SOCKET_FILE), str(folder), heartbeat_s=heartbeat_s)
         self._loop = asyncio.new_event_loop()
@@ -116,6 +117,7 @@ class SessionServer:
         return door
 
     async def _stop(self) -> None:
+        self._closing = True
         self._watch.cancel()
         for peer in list(self._peers.values()):
             peer.leave("the engine has ended")
@@ -168,6 +170,8 @@ class SessionServer:
     def _objection(self, hello: pb.Hello) -> str:
         if not hello.worker:
             return "it did not say hello"
+        if self._closing:
+            return "the engine has ended"
         if hello.protocol != PROTOCOL:
             return f"it speaks version {hello.protocol} of the protocol and the engine version {PROTOCOL}"
         if hello.run != self._door.run:
