@@ -159,7 +159,7 @@ class Run:
         watching = [*observers, *([tracker] if tracker else [])]
         try:
             resumed = core is None
-            core = core or self._restored()
+            core = core or self._restored([tracker] if tracker else [])
             if core.finished or self._driven(core, resumed, watching, stop, open_pool):
                 outcome = "done"
                 model, weights_sha256 = self._saved_model(core)
@@ -189,14 +189,17 @@ class Run:
             engine.snapshot()
         return done
 
-    def _restored(self) -> Core:
-        """The core as the journal left it, with every value it may still use, from the newest point that has them."""
+    def _restored(self, tracking: Sequence[Observer]) -> Core:
+        """The core as the journal left it, with every value it may still use, from the newest point that has them.
+
+        The tracker is shown the wakes since then again: it may not have had time to hand over the last of them.
+        """
         here = _machine()
         if here != self.started.fingerprint:
             _log.warning("other_machine", before=self.started.fingerprint, now=here, so="bits may differ in rounding")
         for point in self.snapshots.points(self.journal):
             core = core_of(self.spec)
-            lineage = restore(core, self.journal.records(point.since), point.state)
+            lineage = restore(core, self.journal.records(point.since), point.state, tracking)
             try:
                 local = Local(self.spec, self.started.paths)
                 lineage.rebuild(core.held(), self.values, local.execute(self.values))
@@ -213,8 +216,7 @@ class Run:
         assert isinstance(strategy, SyncTraining)
         weights = self.values.get(strategy.weights)
         Local(self.spec, self.started.paths).save_model(weights, self.files.model, self.files.example)
-        arguments = dict(self.spec.train.model)
-        return ModelFiles(self.files.model, self.spec.task, arguments, self.files.example), fingerprint(weights)
+        return model_files_of(self.spec, self.files), fingerprint(weights)
 
     def _end(self, ended: Ended) -> None:
         """Notes the end, unless an engine before this one did."""
@@ -226,8 +228,7 @@ class Run:
     def _tracker(self) -> Tracker | None:
         if not self.spec.tracking.enabled:
             return None
-        destination = Destination(self.spec.tracking_uri(self.files.state), self.spec.tracking.experiment)
-        return Tracker.start(self.started, self.files.path, destination)
+        return Tracker.start(self.started, self.files.path, destination_of(self.spec, self.files))
 
     def _outcome(
         self,
@@ -267,6 +268,16 @@ class Every:
             return False
         self.last_s = wake.now_s
         return True
+
+
+def destination_of(spec: TrainSpec, files: RunFolder) -> Destination:
+    """Where a run is tracked."""
+    return Destination(spec.tracking_uri(files.state), spec.tracking.experiment)
+
+
+def model_files_of(spec: TrainSpec, files: RunFolder) -> ModelFiles:
+    """What the tracker logs a model from."""
+    return ModelFiles(files.model, spec.task, dict(spec.train.model), files.example)
 
 
 def _machine() -> Json:

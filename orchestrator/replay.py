@@ -20,18 +20,22 @@ def actions_of(core: Core, records: Iterable[Record]) -> Iterator[tuple[Wake, Ac
             yield record, core.handle(record)
 
 
-def restore(core: Core, records: Iterable[Record], state: Mapping[str, Any] | None) -> Lineage:
+def restore(
+    core: Core, records: Iterable[Record], state: Mapping[str, Any] | None, observers: Sequence[Observer] = ()
+) -> Lineage:
     """Brings a new core to the end of the journal.
 
-    records: those after the snapshot that `state` is of; all, if it is None.
-    Returns the lineage of what a fresh pool may have lost.
+    records: those after the snapshot that `state` is of; all, if it is None. observers: see them again.
+    Returns the lineage of what a fresh pool may have lost. Raises RunFailed where the run had failed.
     """
     lineage = Lineage()
     if state is not None:
         core.load_state_dict(state)
         lineage.note(core.unfinished())
-    for _, actions in actions_of(core, records):
+    for wake, actions in actions_of(core, records):
         lineage.note(assignment.work for assignment in actions.submit)
+        for observer in observers:
+            observer.seen(wake, actions)
     return lineage
 
 

@@ -6,6 +6,7 @@ import json as json_
 import os
 import re
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -205,6 +206,20 @@ def doctor() -> None:
     console = Console(highlight=False)
     for finding in examine():
         console.print(examined(finding))
+
+
+track = typer.Typer(no_args_is_help=True, help="The record of runs in MLflow.")
+app.add_typer(track, name="track")
+
+
+@track.command()
+def sync(run: RunName, state: State = RUNS) -> None:
+    """Send MLflow what it missed of a run, from its journal; nothing twice. Exit 1 if it still misses some."""
+    from orchestrator.catch_up import catch_up
+
+    report = catch_up(_find(run, state))
+    print(report.message)
+    raise typer.Exit(0 if report.complete else 1)
 
 
 def _find(run: str, state: Path) -> Path:

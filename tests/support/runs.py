@@ -12,7 +12,7 @@ from orchestrator.pools.inline import InlinePool
 from orchestrator.pools.latency import Constant, Latency, ShiftedExponential
 from orchestrator.pools.virtual import Faults, VirtualPool
 from orchestrator.protocols import Pool
-from orchestrator.run import OpenPool
+from orchestrator.lifecycle import OpenPool
 from orchestrator.spec import TrainSpec
 from orchestrator.values.shared import SharedValues
 

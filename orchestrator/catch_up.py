@@ -1,0 +1,57 @@
+"""What MLflow missed of a run, sent later: the journal has it all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.assemble import core_of
+from orchestrator.errors import BadInput, JournalDamaged, RunFailed
+from orchestrator.folder import RunFolder
+from orchestrator.journal.reader import JournalReader
+from orchestrator.lifecycle import destination_of, model_files_of
+from orchestrator.outcome_file import load_outcome
+from orchestrator.replay import actions_of
+from orchestrator.spec import TrainSpec
+from orchestrator.tracking import Tracker, TrackingReport
+
+WRITER_PATIENCE_S = 120.0  # for one hand-over to a busy writer
+TIMEOUT_S = 600.0  # for the rest, once all was handed over
+
+
+class NotTracked(BadInput):
+    """The run was started with tracking off."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(run)
+        self.run = run
+
+    def __str__(self) -> str:
+        return f"run {self.run} is not tracked (tracking.enabled is false in its spec)"
+
+
+def catch_up(folder: Path) -> TrackingReport:
+    """Replays the run and sends MLflow what it has not got, the model too if the run is done.
+
+    Raises:
+        NotTracked. JournalDamaged: its start was forgotten, or it is damaged.
+    Cost: the run's decisions over again, and what MLflow takes for its figures.
+    """
+    files = RunFolder(folder.resolve())
+    reader = JournalReader(files.journal, files.run)
+    started = reader.started()
+    if started is None:
+        raise JournalDamaged(str(files.journal), 0, "the run was killed before it began")
+    spec = TrainSpec.model_validate(started.spec)
+    if not spec.tracking.enabled:
+        raise NotTracked(files.run)
+    tracker = Tracker.catch_up(started, files.path, destination_of(spec, files), WRITER_PATIENCE_S)
+    try:
+        for wake, actions in actions_of(core_of(spec), reader.records()):
+            tracker.seen(wake, actions)
+    except RunFailed:
+        pass  # as it did then: that is all there is to send
+    outcome = load_outcome(files.path)
+    model = model_files_of(spec, files) if files.model.exists() else None
+    return tracker.finish(
+        outcome.outcome if outcome else "interrupted", outcome.metrics if outcome else {}, model, TIMEOUT_S
+    )
