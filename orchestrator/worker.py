@@ -88,7 +88,7 @@ def work_for_engine(settings: WorkerSettings, make_execute: MakeExecute) -> None
 
 def work_of(assignment: pb.Assignment) -> Work:
     """The work as a worker needs it; how it is placed, counted and timed stays with the engine."""
-    inputs = {name: Ref(ref) for name, ref in assignment.inputs.items()}
+    inputs = {given.input: Ref(given.value) for given in assignment.inputs}
     params = json.loads(assignment.params)
     return Work(assignment.attempt.work_id, assignment.round, assignment.kind, inputs, params)
 

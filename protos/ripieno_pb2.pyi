@@ -91,15 +91,16 @@ class Attempt(_message.Message):
     attempt: int
     def __init__(self, work_id: _Optional[int] = ..., attempt: _Optional[int] = ...) -> None: ...
 
+class Input(_message.Message):
+    __slots__ = ("input", "value")
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    input: str
+    value: str
+    def __init__(self, input: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
 class Assignment(_message.Message):
     __slots__ = ("attempt", "round", "kind", "inputs", "params")
-    class InputsEntry(_message.Message):
-        __slots__ = ("key", "value")
-        KEY_FIELD_NUMBER: _ClassVar[int]
-        VALUE_FIELD_NUMBER: _ClassVar[int]
-        key: str
-        value: str
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -108,9 +109,9 @@ class Assignment(_message.Message):
     attempt: Attempt
     round: int
     kind: str
-    inputs: _containers.ScalarMap[str, str]
+    inputs: _containers.RepeatedCompositeFieldContainer[Input]
     params: bytes
-    def __init__(self, attempt: _Optional[_Union[Attempt, _Mapping]] = ..., round: _Optional[int] = ..., kind: _Optional[str] = ..., inputs: _Optional[_Mapping[str, str]] = ..., params: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, attempt: _Optional[_Union[Attempt, _Mapping]] = ..., round: _Optional[int] = ..., kind: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., params: _Optional[bytes] = ...) -> None: ...
 
 class Assignments(_message.Message):
     __slots__ = ("items",)

@@ -117,7 +117,7 @@ class Peer:
 
     def _send(self, items: Sequence[pb.Assignment]) -> None:
         if not self.shares:
-            self._bring({name for item in items for name in item.inputs.values()})
+            self._bring({given.value for item in items for given in item.inputs})
         if items:
             self._put(pb.ToWorker(assignments=pb.Assignments(items=items)))
 

@@ -223,7 +223,7 @@ def _message(assignment: Assignment) -> pb.Assignment:
         attempt=pb.Attempt(work_id=work.id, attempt=assignment.attempt),
         round=work.round,
         kind=work.kind,
-        inputs=work.inputs,
+        inputs=[pb.Input(input=name, value=ref) for name, ref in work.inputs.items()],
         params=json.dumps(work.params, separators=(",", ":")).encode(),
     )
 

@@ -25,4 +25,4 @@ class TestRemotePoolOfOtherHosts(PoolContract):
 
     @pytest.fixture
     def make(self, tmp_path: Path) -> Callable[[], Pool]:
-        return lambda: open_pool(tmp_path / "shared", NAMES, host="127.0.0.1", share=False)
+        return lambda: open_pool(tmp_path / "shared", NAMES, share=False)

@@ -18,7 +18,8 @@ def serve(argument: str) -> None:
 
 
 def simple(folder: SharedFolder) -> Execute:
-    """Kinds: nothing; noop: writes a word; make: `size` bytes; join: its inputs one after another; wait: for `file`."""
+    """Kinds: nothing; noop: writes a word; make: `size` bytes; join: its inputs one after another; wait: for `file`,
+    and makes one with the suffix .begun when it begins."""
 
     def execute(work: Work) -> tuple[Mapping[str, Ref], Mapping[str, float]]:
         params = dict(work.params)
@@ -33,7 +34,9 @@ def simple(folder: SharedFolder) -> Execute:
             except KeyError as error:
                 raise WorkFailed(Failure(Cause.BAD_REPLY, f"no value {error}")) from None
         elif work.kind == "wait":
-            until(lambda: Path(str(params["file"])).exists())
+            file = Path(str(params["file"]))
+            file.with_suffix(".begun").touch()
+            until(file.exists, within_s=60)
             folder.write(out, [b"waited"])
         elif work.kind == "noop":
             folder.write(out, [b"noop"])

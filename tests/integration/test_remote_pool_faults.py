@@ -1,0 +1,136 @@
+"""What becomes of work when its worker dies, hangs or is far away; on child processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cluster.launchers import LocalProcesses
+from cluster.sessions.chunks import CHUNK_BYTES
+from orchestrator.records import Cause, Joined, Left, Result
+from tests.support.remote import Workplace
+from tests.support.remote_worker import until
+
+NAMES = ["worker-0", "worker-1"]
+
+
+@pytest.fixture
+def launcher() -> LocalProcesses:
+    return LocalProcesses()
+
+
+@pytest.fixture
+def place(tmp_path: Path, launcher: LocalProcesses) -> Iterator[Workplace]:
+    place = Workplace(tmp_path / "shared", NAMES, launcher=launcher, heartbeat_s=1.0)
+    yield place
+    place.pool.close()
+
+
+@pytest.fixture(params=[True, False], ids=["shared memory", "other hosts"])
+def any_place(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Workplace]:
+    place = Workplace(tmp_path / "shared", NAMES, share=request.param)
+    yield place
+    place.pool.close()
+
+
+def causes(results: list[Result]) -> list[Cause | None]:
+    return [result.failure.cause if result.failure else None for result in results]
+
+
+def test_values_pass_from_worker_to_worker(any_place: Workplace) -> None:
+    size = 3 * CHUNK_BYTES + 1
+    any_place.ask(0, "worker-0", "make", size=size)
+    any_place.ask(1, "worker-1", "make", size=5)
+    any_place.ask(7, "worker-1", "make", size=3)
+    any_place.results(0, 1, 7)
+    any_place.ask(2, "worker-1", "join", inputs=["1.out", "0.out", "7.out"])
+    assert causes(any_place.results(2)) == [None]
+    value = bytes(number % 251 for number in range(size))
+    assert bytes(any_place.pool.folder.read("2.out")) == value[:5] + value + value[:3]
+
+
+def test_work_whose_input_is_nowhere_fails_and_its_worker_goes_on(any_place: Workplace) -> None:
+    any_place.ask(0, "worker-0", "join", inputs=["7.out"])
+    any_place.ask(1, "worker-0")
+    assert causes(any_place.results(0, 1)) == [Cause.BAD_REPLY, None]
+
+
+def test_a_killed_worker_loses_its_work_leaves_and_is_back(
+    place: Workplace, launcher: LocalProcesses, tmp_path: Path
+) -> None:
+    place.ask(0, "worker-0", "wait", file=str(tmp_path / "go"))
+    place.ask(1, "worker-0")
+    until((tmp_path / "go.begun").exists)
+    os.kill(launcher.pids()["worker-0"], signal.SIGKILL)
+    left = place.event(Left)
+    lost = place.results(0, 1)
+    assert (left.worker, causes(lost)) == ("worker-0", [Cause.LOST_WORKER] * 2)
+    assert place.history.events.index(left) > max(map(place.history.events.index, lost))
+    assert place.event(Joined).worker == "worker-0"
+    place.ask(2, "worker-0")
+    assert causes(place.results(2)) == [None]
+
+
+def test_what_a_lost_worker_left_behind_is_not_in_the_way_of_who_does_its_work(
+    place: Workplace, launcher: LocalProcesses, tmp_path: Path
+) -> None:
+    place.ask(0, "worker-0", "wait", file=str(tmp_path / "go"))
+    until((tmp_path / "go.begun").exists)
+    place.pool.folder.write("0.out", [b"written by the one that died, and other bytes"])
+    os.kill(launcher.pids()["worker-0"], signal.SIGKILL)
+    place.event(Left)
+    (tmp_path / "go").touch()
+    place.ask(0, "worker-1", "wait", file=str(tmp_path / "go"))
+    place.history.until(lambda: None in causes(place.history.results))
+    assert bytes(place.pool.folder.read("0.out")) == b"waited"
+
+
+def test_a_stopped_worker_is_noticed_within_two_heartbeats_and_joins_again_when_it_goes_on(
+    place: Workplace, launcher: LocalProcesses, tmp_path: Path
+) -> None:
+    place.ask(0, "worker-0", "wait", file=str(tmp_path / "go"))
+    until((tmp_path / "go.begun").exists)
+    stopped = psutil.Process(launcher.pids()["worker-0"])
+    before_s = place.history.wakes[-1].now_s
+    stopped.suspend()
+    left = place.event(Left)
+    assert left.worker == "worker-0"
+    assert place.history.wakes[-1].now_s - before_s < 2 * place.pool.door.heartbeat_s + 1
+    stopped.resume()
+    assert place.event(Joined).worker == "worker-0"
+    (tmp_path / "go").touch()  # what it does now, nobody waits for any more
+    place.ask(1, "worker-0")
+    assert causes(place.results(0, 1)) == [Cause.LOST_WORKER, None]
+
+
+def test_work_that_takes_too_long_is_timed_out_and_its_late_answer_dropped(place: Workplace, tmp_path: Path) -> None:
+    place.ask(0, "worker-0", "wait", file=str(tmp_path / "go"), timeout_s=0.1)
+    until((tmp_path / "go.begun").exists)
+    assert causes(place.results(0)) == [Cause.TIMEOUT]
+    (tmp_path / "go").touch()
+    place.ask(1, "worker-0")
+    assert causes(place.results(0, 1)) == [Cause.TIMEOUT, None]
+
+
+def test_a_wait_can_be_interrupted_by_a_signal_handler(place: Workplace) -> None:
+    before = signal.signal(signal.SIGALRM, lambda number, frame: place.pool.interrupt())
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        assert place.pool.wait(None).events == ()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_closing_leaves_no_process_no_value_and_no_socket(tmp_path: Path, any_place: Workplace) -> None:
+    children = psutil.Process().children(recursive=True)
+    assert len(children) >= len(NAMES)
+    any_place.ask(0, "worker-0", "make", size=10)
+    any_place.results(0)
+    any_place.pool.close()
+    until(lambda: not any(child.is_running() for child in children))
+    assert list(tmp_path.iterdir()) == []
