@@ -157,7 +157,7 @@ def unflatten(module: nn.Module, weights: Tensors) -> nn.Module:
     Raises:
         WeightsMismatch: they are another model's.
     """
-    module.load_state_dict(Layout.of(module).named_state(weights), strict=False)
+    module.load_state_dict(Layout.of(module).named_state(weights))
     return module
 
 

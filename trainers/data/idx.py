@@ -14,6 +14,7 @@ from torch import Tensor
 from trainers.errors import DataInvalid
 
 _UNSIGNED_BYTE = 0x08
+_PIECE_BYTES = 1 << 20
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:
@@ -37,7 +38,9 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
             header = file.read(4 * dimensions)
             shape = struct.unpack(f">{dimensions}I", header) if len(header) == 4 * dimensions else (0,)
             size = prod(shape)
-            data = bytearray(file.read(size + 1))  # one more, to see whether it is longer
+            data = bytearray()
+            while len(data) <= size and (piece := file.read(_PIECE_BYTES)):  # never room for what is only announced
+                data += piece
     except FileNotFoundError:
         raise DataInvalid(str(path), "there is no such file") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
