@@ -117,8 +117,14 @@ class FlatModel:
         self._buffers = {BUFFER + name: self.module.get_buffer(name) for name in self.layout.buffers}
 
     def load(self, weights: Tensors) -> None:
-        """Takes over the weights, by copying. Raises WeightsMismatch: they are another model's."""
+        """Takes over the weights, by copying, and drops any gradient that failed work left behind.
+
+        Raises:
+            WeightsMismatch: they are another model's.
+        """
         self.layout.require_fits("weights", weights)
+        for parameter in self._parameters:
+            parameter.grad = None
         self._flat.copy_(weights[PARAMETERS])
         for name, buffer in self._buffers.items():
             if buffer.shape != weights[name].shape:

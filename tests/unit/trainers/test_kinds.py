@@ -176,6 +176,30 @@ def test_a_gradient_that_is_not_finite_is_an_error_that_names_the_block(task: Di
         run_kind("gradient", {"weights": outputs["weights"]}, params, context)
 
 
+class FailsOnce(Digits):
+    """Its first backward pass breaks after it has reached some parameters."""
+
+    failed = False
+
+    def loss(self, model: nn.Module, batch: Any) -> Tensor:
+        loss = super().loss(model, batch)
+        if not self.failed:
+            self.failed = True
+            torch.autograd.backward(loss)
+            raise RuntimeError("out of luck")
+        return loss
+
+
+def test_failed_work_leaves_nothing_behind_for_the_next() -> None:
+    context = Context(FailsOnce(), seed=3)
+    training = Training("mlp")
+    params = {"model": {"architecture": "mlp"}, "epoch": 0, "block": 0, "batch_size": 64}
+    with pytest.raises(RuntimeError, match="out of luck"):
+        run_kind("gradient", {"weights": training.weights}, params, context)
+    outputs, _ = run_kind("gradient", {"weights": training.weights}, params, context)
+    assert fingerprint(outputs["gradient"]) == fingerprint(training.gradient(0, 0)[0])
+
+
 def test_weights_of_another_model_are_refused_with_both_sizes() -> None:
     training = Training("mlp")
     training.weights = Training("cnn").weights
