@@ -65,7 +65,7 @@ class LocalProcesses:
             status = child.wait()
             assert child.stdin is not None
             child.stdin.close()
-            if self._closing.is_set():
+            if self._closing.is_set() or status == 0:
                 return
             reason = f"killed by signal {-status}" if status < 0 else f"ended with status {status}"
             watcher.died(member.name, reason)

@@ -44,14 +44,15 @@ class Watcher(Protocol):
     """Whom a launcher tells. Called on the launcher's threads: returns at once, never raises."""
 
     def died(self, member: str, reason: str) -> None:
-        """The process is no more, whatever ended it; told before another one is started under its name."""
+        """The process ended, and not because its entry returned; told before another one is started in its name."""
 
 
 class Launcher(Protocol):
     """Owns the processes it starts: they end with `close`, and with the process that made the launcher."""
 
     def start(self, members: Sequence[Member], watcher: Watcher) -> None:
-        """Starts them all; what dies is told, and started again RESTARTS times. Called once."""
+        """Starts them all. One that dies is told, and started again up to RESTARTS times; one whose entry returns has
+        done its part. Called once."""
 
     def close(self) -> None:
         """Ends them all, those that are just coming up too. Takes a few seconds at most."""

@@ -136,9 +136,11 @@ class RayLauncher:
 
     def _ended(self, call_ref: Any, watcher: Watcher) -> None:
         place, actor, started_s = self._running.pop(call_ref)
-        reason = _reason(call_ref)
-        watcher.died(place.member.name, reason)
         ray.kill(actor)  # where only the call ended, the process goes too
+        reason = _why_it_died(call_ref)
+        if not reason:
+            return
+        watcher.died(place.member.name, reason)
         pause_s = place.restarts.pause_s(time.monotonic() - started_s)
         if pause_s is None:
             log.error("member_given_up", member=place.member.name, reason=reason)
@@ -151,12 +153,12 @@ def _bundle(needs: Needs) -> dict[str, float]:
     return {"CPU": needs.cpu} | ({"GPU": needs.gpu} if needs.gpu else {})
 
 
-def _reason(call_ref: Any) -> str:
-    """Why a call ended, in one line."""
+def _why_it_died(call_ref: Any) -> str:
+    """In one line; "" if the call returned."""
     try:
         ray.get(call_ref)
     except ray.exceptions.RayTaskError as error:
         return f"ended with {error.cause!r}"
     except ray.exceptions.RayError as error:
         return f"ended: {' '.join(str(error).split())}"
-    return "ended by itself"
+    return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,8 +19,8 @@ def serve(argument: str) -> None:
 
 
 def simple(folder: SharedFolder) -> Execute:
-    """Kinds: nothing; noop: writes a word; make: `size` bytes; join: its inputs one after another; wait: for `file`,
-    and makes one with the suffix .begun when it begins."""
+    """Kinds: nothing; pid; noop: writes a word; make: `size` bytes; join: its inputs one after another; wait: for
+    `file`, and makes one with the suffix .begun when it begins."""
 
     def execute(work: Work) -> tuple[Mapping[str, Ref], Mapping[str, float]]:
         params = dict(work.params)
@@ -38,6 +39,8 @@ def simple(folder: SharedFolder) -> Execute:
             file.with_suffix(".begun").touch()
             until(file.exists, within_s=60)
             folder.write(out, [b"waited"])
+        elif work.kind == "pid":
+            return {}, {"pid": os.getpid()}
         elif work.kind == "noop":
             folder.write(out, [b"noop"])
         return {"out": out}, {"twice": 2.0 * work.id}
