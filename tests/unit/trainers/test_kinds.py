@@ -193,7 +193,7 @@ class FailsOnce(Digits):
 def test_failed_work_leaves_nothing_behind_for_the_next() -> None:
     context = Context(FailsOnce(), seed=3)
     training = Training("mlp")
-    params = {"model": {"architecture": "mlp"}, "epoch": 0, "block": 0, "batch_size": 64}
+    params: dict[str, Any] = {"model": {"architecture": "mlp"}, "epoch": 0, "block": 0, "batch_size": 64}
     with pytest.raises(RuntimeError, match="out of luck"):
         run_kind("gradient", {"weights": training.weights}, params, context)
     outputs, _ = run_kind("gradient", {"weights": training.weights}, params, context)
