@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from heapq import heappop, heappush
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -31,6 +32,12 @@ from protos import ripieno_pb2 as pb
 log = structlog.get_logger(__name__)
 
 Key: TypeAlias = tuple[int, int]  # work id, attempt
+
+PATIENCE = 20.0
+"""How many times the longest so far a piece of work may take before it counts as hung."""
+
+LEAST_DEADLINE_S = 60.0
+"""Below this nothing counts as hung, however quick its kind has been so far."""
 
 
 # What the server and the launcher tell, from their threads to the driver's; None: interrupted.
@@ -67,7 +74,8 @@ class RemotePool:
         folder: of the run's `SharedFolder`, which the engine has made and closes after this pool. The inputs of all
             work must be in it.
         heartbeat_s: > 0; a stopped or cut-off worker is noticed after 1 to 1.5 of these.
-        hard_deadline_s: > 0; work without a time-out of its own fails as TIMEOUT after it. None: never.
+        hard_deadline_s: > 0; work without a time-out of its own fails as TIMEOUT after it. None: learnt, PATIENCE times
+            the longest that work of its kind has taken so far, and LEAST_DEADLINE_S at the least.
         host: by which other hosts reach this one; "": only workers of this host are served.
     Raises:
         OSError: it cannot listen.
@@ -88,7 +96,8 @@ class RemotePool:
         self._first: list[Event] = []
         self._peers: dict[str, Peer] = {}
         self._outstanding: dict[Key, Assignment] = {}
-        self._due_s: dict[Key, float] = {}
+        self._due: list[tuple[float, Key]] = []  # a heap; of attempts that have ended too, until they come up
+        self._longest_s: dict[str, float] = {}  # by kind of work, by the workers' clocks
         self._values = SharedFolder(folder, create=False)
         self._launcher: Launcher | None = None
         self._server = SessionServer(run, folder, self, heartbeat_s=heartbeat_s, host=host)
@@ -106,9 +115,9 @@ class RemotePool:
             work, worker, attempt = assignment
             key = (work.id, attempt)
             self._outstanding[key] = assignment
-            timeout_s = self._hard_deadline_s if work.timeout_s is None else work.timeout_s
+            timeout_s = work.timeout_s or self._hard_deadline_s or self._learnt_s(work.kind)
             if timeout_s is not None:
-                self._due_s[key] = now_s + timeout_s
+                heappush(self._due, (now_s + timeout_s, key))
             batches.setdefault(worker, []).append(_message(assignment))
         for worker, batch in batches.items():
             self._peers[worker].assign(batch)
@@ -167,7 +176,9 @@ class RemotePool:
 
     def _arrived(self, deadline_s: float | None) -> list[News]:
         """All news there is; waits for some until the deadline, or until the first work is overdue."""
-        ends_s = [*self._due_s.values(), *(() if deadline_s is None else (deadline_s,))]
+        while self._due and self._due[0][1] not in self._outstanding:
+            heappop(self._due)
+        ends_s = [*(due_s for due_s, _ in self._due[:1]), *(() if deadline_s is None else (deadline_s,))]
         news: list[News] = []
         with suppress(Empty):
             news.append(self._news.get(timeout=max(0.0, min(ends_s) - self._now_s()) if ends_s else None))
@@ -185,7 +196,18 @@ class RemotePool:
             log.warning("worker_left", worker=peer.worker, reason=news.reason)
             del self._peers[peer.worker]
             return [*self._lost(peer.worker, news.reason), Left(peer.worker, Cause.LOST_WORKER)]
-        return [news.result] if self._ended((news.result.work_id, news.result.attempt)) else []
+        result = news.result
+        assignment = self._outstanding.pop((result.work_id, result.attempt), None)
+        if assignment is None:
+            return []  # it was given up before
+        kind = assignment.work.kind
+        self._longest_s[kind] = max(self._longest_s.get(kind, 0.0), result.computed_s)
+        return [result]
+
+    def _learnt_s(self, kind: str) -> float | None:
+        """None before the first answer of a kind: nobody knows yet what is long."""
+        longest_s = self._longest_s.get(kind)
+        return None if longest_s is None else max(LEAST_DEADLINE_S, PATIENCE * longest_s)
 
     def _lost(self, worker: str, reason: str) -> list[Result]:
         """The ends of its assignments. What it left of their outputs goes too: another worker shall be first again."""
@@ -198,20 +220,19 @@ class RemotePool:
     def _overdue(self) -> list[Result]:
         """The ends of work that took too long; its worker is asked to leave it, and what it still says is dropped."""
         now_s = self._now_s()
-        late = [self._outstanding[key] for key, due_s in self._due_s.items() if due_s <= now_s]
+        late: list[Assignment] = []
+        while self._due and self._due[0][0] <= now_s:
+            _, key = heappop(self._due)
+            if key in self._outstanding:
+                late.append(self._outstanding[key])
         for work, worker, attempt in late:
             self._peers[worker].cancel([(work.id, attempt)])
         return [self._failed(assignment, Failure(Cause.TIMEOUT, "no answer in time")) for assignment in late]
 
     def _failed(self, assignment: Assignment, failure: Failure) -> Result:
         work, worker, attempt = assignment
-        self._ended((work.id, attempt))
+        del self._outstanding[work.id, attempt]
         return Result(work.id, attempt, worker, {}, {}, 0.0, self._now_s(), failure)
-
-    def _ended(self, key: Key) -> bool:
-        """Whether this attempt was still to end; it has, then."""
-        self._due_s.pop(key, None)
-        return self._outstanding.pop(key, None) is not None
 
     def _now_s(self) -> float:
         return monotonic() - self._zero_s
