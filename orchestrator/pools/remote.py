@@ -231,7 +231,7 @@ class RemotePool:
 
     def _failed(self, assignment: Assignment, failure: Failure) -> Result:
         work, worker, attempt = assignment
-        del self._outstanding[work.id, attempt]
+        self._outstanding.pop((work.id, attempt), None)  # another engine's, after a resume
         return Result(work.id, attempt, worker, {}, {}, 0.0, self._now_s(), failure)
 
     def _now_s(self) -> float:
