@@ -188,13 +188,12 @@ class Core:
             return
         self._troubles.succeeded(result.worker)
         told = Told(work, result, flight.dispatched_s)
-        round_ = self._rounds.get(work.round)
         if work.counts is not Counts.QUORUM:
             self._due.append(told)
-            if work.counts is Counts.REQUIRED and round_ is not None:
-                round_.required -= 1
-        elif round_ is not None and round_.open:
-            round_.pending -= 1
+            if work.counts is Counts.REQUIRED:
+                self._rounds[work.round].required -= 1
+        elif (round_ := self._awaiting(work)) is not None:
+            round_.pending.discard(work.id)
             round_.counted.append(told)
             round_.offsets_s.append(result.received_s - round_.opened_s)
         else:
@@ -213,8 +212,7 @@ class Core:
             reason = f"{work.kind} {work.id} raised {failure.message} on two workers"
         if reason:
             raise self._failed(reason, failure.traceback)
-        round_ = self._rounds.get(work.round)
-        if work.counts is Counts.QUORUM and work.late is not Late.KEEP and not (round_ is not None and round_.open):
+        if work.counts is Counts.QUORUM and work.late is not Late.KEEP and self._awaiting(work) is None:
             return  # nobody waits for it any more
         rule = RETRIES[failure.cause]
         failures = 1 + flight.history.count(failure.cause)
@@ -230,10 +228,14 @@ class Core:
             self._give_up(work)
             self._due.append(Told(work, result, flight.dispatched_s))
 
-    def _give_up(self, work: Work) -> None:
+    def _awaiting(self, work: Work) -> Round | None:
+        """The round whose quorum this work may still count for."""
         round_ = self._rounds.get(work.round)
-        if round_ is not None and round_.open and work.counts is Counts.QUORUM:
-            round_.pending -= 1
+        return round_ if round_ is not None and work.id in round_.pending else None
+
+    def _give_up(self, work: Work) -> None:
+        if (round_ := self._awaiting(work)) is not None:
+            round_.pending.discard(work.id)
             round_.undecided = True
 
     # -- work -------------------------------------------------------------------------------------------------------
@@ -243,7 +245,7 @@ class Core:
         if round_ is None and work.counts is not Counts.ASIDE:
             round_ = self._rounds[work.round] = Round(work.round, self.now_s, self._waited_for)
         if round_ is not None and round_.open and work.counts is Counts.QUORUM:
-            round_.pending += 1
+            round_.pending.add(work.id)
             round_.pinned |= work.place.worker != ANY
         elif round_ is not None and work.counts is Counts.REQUIRED:
             round_.required += 1
@@ -288,7 +290,7 @@ class Core:
 
     def _reachable(self, round_: Round) -> int:
         if round_.pending:  # the common case, without looking at anybody
-            return len(round_.counted) + round_.pending
+            return len(round_.counted) + len(round_.pending)
         return round_.reachable(self._busy_workers(), self._placement.idle.fresh)
 
     def _busy_workers(self) -> list[str]:
@@ -327,13 +329,13 @@ class Core:
         self._due.extend(round_.counted)
         self._history.met(round_.number, round_.opened_s, round_.waited_for_before, round_.offsets_s)
         self._waited_for = len(round_.counted)
-        if round_.pending:
-            self._placement.drop(round_.number, keep=Late.KEEP)
-            self._cancel.extend(
-                flight.work.id
-                for flight in self._placement.flights.values()
-                if flight.work.late is Late.INTERRUPT and flight.work.round == round_.number
-            )
+        flights = self._placement.flights
+        late = [flights[work_id].work for work_id in sorted(round_.pending & flights.keys())]
+        self._cancel.extend(work.id for work in late if work.late is Late.INTERRUPT)
+        if len(late) < len(round_.pending):
+            queued = (pending.work for pending in self._placement.queued())
+            self._placement.drop({work.id for work in queued if work.late is not Late.KEEP} & round_.pending)
+        round_.pending.clear()
 
     def _close_rounds(self) -> None:
         for round_ in list(self._rounds.values()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import msgspec
@@ -115,11 +115,11 @@ class Placement:
         if worker in self.pinned:
             self._touched[worker] = None
 
-    def drop(self, round_: int, keep: str) -> None:
-        """Forgets queued work of a round, except that which is `keep` when late; O(queued)."""
+    def drop(self, work_ids: Set[int]) -> None:
+        """Forgets queued work; O(queued)."""
         for queue in (*self.waiting.values(), *self.pinned.values()):
             if queue:
-                kept = [item for item in queue if item.work.round != round_ or item.work.late == keep]
+                kept = [item for item in queue if item.work.id not in work_ids]
                 queue.clear()
                 queue.extend(kept)
 

@@ -12,7 +12,8 @@ from orchestrator.records import Decision, Told
 class Round:
     """A cohort of work from its first ask until its quorum is met and its REQUIRED work is done.
 
-    pending: quorum work asked that is neither counted nor given up. required: REQUIRED work not yet in.
+    pending: ids of quorum work asked that is neither counted nor given up; empty once the quorum is met, for what comes
+    then is late. required: how much REQUIRED work is not yet in.
     asked: workers that were given quorum work of it. pinned: its quorum work names its workers.
     eligible, present: as last decided.
     """
@@ -20,7 +21,7 @@ class Round:
     number: int
     opened_s: float
     waited_for_before: int
-    pending: int = 0
+    pending: set[int] = field(default_factory=set)
     required: int = 0
     counted: list[Told] = field(default_factory=list)
     offsets_s: list[float] = field(default_factory=list)
@@ -40,10 +41,10 @@ class Round:
         """How many results may be counted in all: those in, those out and, where work names its worker, one for each
         worker that was not asked yet but will be looked at again, because it is busy or has just become free."""
         if not self.pinned:
-            return len(self.counted) + self.pending
+            return len(self.counted) + len(self.pending)
         others = {worker for worker in busy if worker not in self.asked}
         others.update(worker for worker in fresh if worker not in self.asked)
-        return len(self.counted) + self.pending + len(others)
+        return len(self.counted) + len(self.pending) + len(others)
 
     def due(self, now_s: float) -> bool:
         """Whether its decision is fulfilled: enough results, or the deadline with at least the least."""
