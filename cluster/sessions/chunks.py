@@ -44,6 +44,8 @@ class Joiner:
             self._name, self._data = chunk.name, bytearray()
         if chunk.name != self._name or chunk.offset != len(self._data):
             raise self._damage(chunk, f"byte {chunk.offset} came when byte {len(self._data)} was due")
+        if chunk.offset + len(chunk.data) > chunk.size_bytes:
+            raise self._damage(chunk, f"it is longer than the {chunk.size_bytes} bytes that were announced")
         if crc32(chunk.data) != chunk.crc32:
             raise self._damage(chunk, f"the bytes from {chunk.offset} on fail their checksum")
         self._data += chunk.data

@@ -151,6 +151,12 @@ class WorkerSession:
             self._changed.notify_all()
 
     def _connect(self) -> None:
+        try:
+            self._keep_connected()
+        except Exception as error:  # ours, but nobody may wait for ever in `take`
+            self._end(error)
+
+    def _keep_connected(self) -> None:
         """Stream after stream, until one side has had enough."""
         pauses_s, waited_s = iter(BACKOFF_S), 0.0
         while not self._closing.is_set():

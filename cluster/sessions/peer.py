@@ -53,6 +53,7 @@ class Peer:
         self.worker, self.role, self.slots, self.labels = hello.worker, hello.role, hello.slots, dict(hello.labels)
         self.process, self.shares, self.local = hello.process, shares, local
         self.stream: Stream | None = None
+        self.grace: asyncio.TimerHandle | None = None  # ends the wait for its next stream
         self.leaving = ""  # why it will not be back
         self._folder, self._loop = folder, loop
         self._given: dict[Key, pb.Assignment] = {}
@@ -72,6 +73,8 @@ class Peer:
         """The server's: speaks through this stream from now on, and gives again what got lost between two."""
         if self.stream is not None:
             self.stream.end("the worker opened another one")
+        if self.grace is not None:
+            self.grace.cancel()
         self.stream = stream
         self._has = set(hello.values) if resumed else set()
         self._put(pb.ToWorker(welcome=pb.Welcome(resumed=resumed)))
@@ -100,12 +103,14 @@ class Peer:
     async def take(self, stream: Stream, chunk: pb.Chunk) -> None:
         """The server's: keeps a value that came in chunks, or why it cannot be kept, for the result that names it."""
         try:
+            if chunk.offset == 0:
+                self._folder.require_room(chunk.size_bytes)
             whole = stream.joiner.add(chunk)
             if whole is not None:
                 name, data = whole
                 await asyncio.to_thread(self._folder.write, name, [data])
                 self._has.add(name)
-        except (Damaged, OtherBytes, SharedMemoryFull) as error:
+        except (Damaged, OtherBytes, SharedMemoryFull, ValueError) as error:  # ValueError: such a name cannot be
             self._damage.setdefault(chunk.name, str(error))
 
     def _missing(self, name: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import secrets
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from threading import Thread
@@ -85,7 +86,8 @@ class SessionServer:
 
     def dismiss(self, worker: str, reason: str) -> None:
         """Says goodbye to a worker, which is then gone for good, whatever it still does. From any thread."""
-        self._loop.call_soon_threadsafe(self._dismiss, worker, reason)
+        with suppress(RuntimeError):  # closed meanwhile: it has been said
+            self._loop.call_soon_threadsafe(self._dismiss, worker, reason)
 
     def close(self) -> None:
         """Says goodbye to all workers and stops listening. Takes CLOSE_S at most."""
@@ -249,11 +251,8 @@ class SessionServer:
         if peer.local or peer.leaving:
             self._forget(peer, peer.leaving or stream.reason)
         else:
-            self._loop.call_later(GRACE_S, self._give_up, peer, stream.reason)
-
-    def _give_up(self, peer: Peer, reason: str) -> None:
-        if peer.stream is None:
-            self._forget(peer, f"{reason} and it was not back within {GRACE_S:g} s")
+            reason = f"{stream.reason} and it was not back within {GRACE_S:g} s"
+            peer.grace = self._loop.call_later(GRACE_S, self._forget, peer, reason)
 
     def _forget(self, peer: Peer, reason: str) -> None:
         if self._peers.get(peer.worker) is peer:

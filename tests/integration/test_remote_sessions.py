@@ -22,7 +22,7 @@ from tests.support.proxy import Proxy
 from tests.support.remote_worker import until
 from tests.support.sessions import Came, Recorder, Said, Went, assignment, raw_worker
 
-HEARTBEAT_S = 0.5
+HEARTBEAT_S = 1.0
 
 
 @pytest.fixture
@@ -118,9 +118,11 @@ def test_answers_to_nothing_and_repeats_are_dropped(server: SessionServer, heard
     [
         ({"data": b"valuE"}, "fail their checksum"),
         ({"offset": 3}, "byte 3 came when byte 0 was due"),
+        ({"size_bytes": 4}, "longer than the 4 bytes that were announced"),
+        ({"size_bytes": 1 << 60}, "MB and its file system has"),
         ({"name": "1.other"}, "did not come before the result"),
     ],
-    ids=["changed", "lost its beginning", "never came"],
+    ids=["changed", "lost its beginning", "too long", "far too long", "never came"],
 )
 def test_a_damaged_value_spoils_the_result_that_names_it_and_nothing_else(
     server: SessionServer, heard: Recorder, folder: SharedFolder, damaged: dict[str, Any], reason: str
@@ -174,6 +176,28 @@ def test_a_cut_stream_that_heals_in_time_loses_and_repeats_nothing(
         session.answer(given, pb.Result(attempt=given.assignment.attempt))
         assert heard.next().result.attempt.work_id == 2
         assert heard.quiet()
+
+
+def test_a_cut_stream_that_does_not_heal_in_time_is_the_end_of_its_worker(
+    server: SessionServer, heard: Recorder, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.sessions.server.GRACE_S", 0.3)
+    with WorkerSession(replace(server.door, address=proxy.address), "site-0", share=False) as session:
+        first = heard.next().peer
+        first.assign([assignment(1)])
+        forgotten = session.take()
+        assert forgotten is not None
+        proxy.cut()
+        assert "it was not back within 0.3 s" in heard.next().reason
+        proxy.heal()
+        second = heard.next().peer
+        assert second is not first
+        session.answer(forgotten, pb.Result(attempt=forgotten.assignment.attempt))
+        second.assign([assignment(1, attempt=2)])
+        given = session.take()
+        assert given is not None
+        session.answer(given, pb.Result(attempt=given.assignment.attempt))
+        assert heard.next().result.attempt.attempt == 2
 
 
 def test_a_new_engine_wants_nothing_of_what_the_old_one_gave(server: SessionServer, heard: Recorder) -> None:
