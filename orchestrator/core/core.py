@@ -99,7 +99,7 @@ class Core:
         else:
             raise self._failed("the strategy asks for work that cannot be placed, over and over")
         self._close_rounds()
-        waiting = self._waiting()
+        waiting = "" if self.finished else self._waiting()
         if not waiting and not self.finished and not self._placement.flights:
             raise self._failed("nothing is outstanding, the strategy asks for nothing and is not finished")
         self.wakes += 1
@@ -166,6 +166,8 @@ class Core:
         self._story.append((self.now_s, "left", left.worker, left.cause))
         for pending in self._placement.leave(left.worker):
             self._refuse(pending)
+        for round_ in self._rounds.values():
+            round_.asked.pop(left.worker, None)  # when it is back it may be asked again
         self._history.left(left.worker)
         self._troubles.left(left.worker)
         self._membership_changed()
@@ -208,16 +210,16 @@ class Core:
             self._give_up(work)
             return
         reason = self._troubles.failed(worker, failure, self._placement.present[self._placement.workers[worker].role])
-        if not reason and failure.cause is Cause.USER_ERROR and failure.message in flight.history:
+        if (Cause.USER_ERROR, failure.message) in flight.history and failure.cause is Cause.USER_ERROR:
             reason = f"{work.kind} {work.id} raised {failure.message} on two workers"
         if reason:
             raise self._failed(reason, failure.traceback)
         if work.counts is Counts.QUORUM and work.late is not Late.KEEP and self._awaiting(work) is None:
             return  # nobody waits for it any more
         rule = RETRIES[failure.cause]
-        failures = 1 + flight.history.count(failure.cause)
+        failures = 1 + sum(cause == failure.cause for cause, _ in flight.history)
         if (rule.attempts is None or failures < rule.attempts) and not (rule.elsewhere and work.place.worker != ANY):
-            history = (*flight.history, failure.cause, failure.message)
+            history = (*flight.history, (failure.cause, failure.message)) if rule.attempts else flight.history
             avoid = worker if rule.elsewhere else ANY
             self._placement.put(Pending(work, flight.attempt + 1, avoid, history), first=True)
         elif work.counts is Counts.REQUIRED:
@@ -291,14 +293,16 @@ class Core:
     def _reachable(self, round_: Round) -> int:
         if round_.pending:  # the common case, without looking at anybody
             return len(round_.counted) + len(round_.pending)
-        return round_.reachable(self._busy_workers(), self._placement.idle.fresh)
+        return round_.reachable(self._may_be_asked())
 
-    def _busy_workers(self) -> list[str]:
-        present = self._placement.present[WORKER]
-        return [worker for worker in self._placement.busy if worker in present]
+    def _may_be_asked(self) -> Iterator[str]:
+        """Workers that the strategy will look at again: those that are busy, and those that have just become free."""
+        placement = self._placement
+        yield from (worker for worker in placement.busy if worker in placement.present[WORKER])
+        yield from (worker for worker in placement.idle.fresh if worker in placement.idle)
 
     def _decide(self, round_: Round) -> None:
-        present = round_.reachable(self._busy_workers(), self._placement.idle.fresh)
+        present = round_.reachable(self._may_be_asked())
         absent = len(self._placement.known) - len(self._placement.present[WORKER])
         evidence = Evidence(
             round=round_.number,

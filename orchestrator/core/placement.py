@@ -14,13 +14,14 @@ from orchestrator.records import ANY, WORKER, Assignment, Joined, Work
 class Pending(NamedTuple):
     """Work that waits for a slot.
 
-    attempt: the one to come, from 1. avoid: the worker it failed on, if another one is there. history: causes so far.
+    attempt: the one to come, from 1. avoid: the worker it failed on, if another one is there.
+    history: cause and message of each failed attempt whose number is limited.
     """
 
     work: Work
     attempt: int = 1
     avoid: str = ANY
-    history: tuple[str, ...] = ()
+    history: tuple[tuple[str, str], ...] = ()
 
 
 class Flight(NamedTuple):
@@ -29,7 +30,7 @@ class Flight(NamedTuple):
     work: Work
     worker: str
     attempt: int
-    history: tuple[str, ...]
+    history: tuple[tuple[str, str], ...]
     dispatched_s: float
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from orchestrator.records import Decision, Told
@@ -37,13 +37,12 @@ class Round:
     def open(self) -> bool:
         return self.met_s is None
 
-    def reachable(self, busy: Collection[str], fresh: Collection[str]) -> int:
+    def reachable(self, may_be_asked: Iterable[str]) -> int:
         """How many results may be counted in all: those in, those out and, where work names its worker, one for each
-        worker that was not asked yet but will be looked at again, because it is busy or has just become free."""
+        worker that may yet be asked and was not."""
         if not self.pinned:
             return len(self.counted) + len(self.pending)
-        others = {worker for worker in busy if worker not in self.asked}
-        others.update(worker for worker in fresh if worker not in self.asked)
+        others = {worker for worker in may_be_asked if worker not in self.asked}
         return len(self.counted) + len(self.pending) + len(others)
 
     def due(self, now_s: float) -> bool:

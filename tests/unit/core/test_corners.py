@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
+from orchestrator.errors import RunFailed
 from orchestrator.records import (
     AGGREGATOR,
     Cause,
     Counts,
+    Joined,
     Late,
+    Left,
     Place,
     Told,
     Work,
@@ -39,6 +44,48 @@ def test_only_late_quorum_work_is_interrupted() -> None:
     other = gradient(3, "a", round_=1, late=Late.INTERRUPT)
     stage = Stage(Script(gradient(0, "a"), late, aside, other), WaitFor(1), workers="ab")
     assert stage.wake(answer(0, "a")).cancel == [1]
+
+
+def test_a_straggler_that_died_is_not_present() -> None:
+    works = [gradient(0, "a"), gradient(1, "b"), gradient(2, "c")]
+    stage = Stage(Script(*works), WaitFor(2), workers="abc")
+    stage.strategy.to_ask = [gradient(3, "a", round_=1), gradient(4, "b", round_=1)]
+    stage.wake(answer(0, "a"), answer(1, "b"))
+    lost = answer(2, "c", failure=failing(Cause.LOST_WORKER))
+    stage.wake(answer(3, "a"), lost, Left("c", Cause.LOST_WORKER))
+    evidence = stage.quorum.seen[-1]
+    assert (evidence.eligible, evidence.present, evidence.arrived) == (3, 2, 1)
+
+
+def test_a_worker_that_is_back_in_the_same_wake_may_be_asked_again_and_is_present() -> None:
+    stage = Stage(Script(*(gradient(number, worker) for number, worker in enumerate("abc"))), WaitFor(3), workers="abc")
+    stage.wake(answer(0, "a"))
+    stage.strategy.to_ask = [gradient(3, "b")]
+    lost = answer(1, "b", failure=failing(Cause.LOST_WORKER))
+    actions = stage.wake(lost, Left("b", Cause.LOST_WORKER), Joined("b"))
+    assert given(actions) == [(3, "b", 1)]
+    assert [(decided.present, decided.decision.wait_for) for decided in actions.decided] == [(3, 3)]
+
+
+def test_a_run_that_is_finished_does_not_fail_for_want_of_workers() -> None:
+    stage = Stage(Script(beside(0, Counts.ASIDE)), WaitFor(1), workers="a", min_workers=2)
+    stage.now_s = 11.0
+    stage.strategy.finished = True
+    assert ids(stage.wake(answer(0, "agg")).told) == [0]
+
+
+def test_attempts_are_counted_by_cause_whatever_the_messages_say() -> None:
+    stage = Stage(Script(gradient(0)), WaitFor(1), workers="ab")
+    failure = failing(Cause.LOST_WORKER, message=Cause.LOST_WORKER)
+    assert given(stage.wake(answer(0, "a", failure=failure))) == [(0, "b", 2)]
+    assert given(stage.wake(answer(0, "b", attempt=2, failure=failure))) == [(0, "a", 3)]
+
+
+def test_one_work_that_raises_twice_is_not_called_two() -> None:
+    stage = Stage(Script(gradient(0)), WaitFor(1), workers="abc")
+    stage.wake(answer(0, "a", failure=failing(Cause.USER_ERROR)))
+    with pytest.raises(RunFailed, match="gradient 0 raised no on two workers"):
+        stage.wake(answer(0, "c", attempt=2, failure=failing(Cause.USER_ERROR)))
 
 
 def test_late_work_does_not_count_for_a_new_round_of_the_same_number() -> None:
