@@ -66,7 +66,8 @@ class Work(NamedTuple):
     """One question for a worker.
 
     id: counts up in order of ask; with the run's seed the only source of the work's randomness.
-    round: the cohort it belongs to; asynchronous strategies have one endless round.
+    round: the cohort it belongs to. Asynchronous strategies have one endless round: it closes when its quorum is met
+        and begins anew with the next work asked; what is out by then is late, so they ask with KEEP.
     kind: which function of `trainers` answers it ("init", "gradient", "aggregate", "evaluate", …).
     timeout_s: > 0; the pool ends the attempt with TIMEOUT. None: when its own hard deadline passes.
     """

@@ -244,6 +244,9 @@ class Core:
 
     def _accept(self, work: Work) -> None:
         round_ = self._rounds.get(work.round)
+        if round_ is not None and not round_.open and not round_.required and work.counts is Counts.QUORUM:
+            self._close(round_)  # an endless round: asked for more, it begins anew
+            round_ = None
         if round_ is None and work.counts is not Counts.ASIDE:
             round_ = self._rounds[work.round] = Round(work.round, self.now_s, self._waited_for)
         if round_ is not None and round_.open and work.counts is Counts.QUORUM:
@@ -345,23 +348,27 @@ class Core:
         for round_ in list(self._rounds.values()):
             if round_.required:
                 continue
-            if round_.met_s is not None:
-                del self._rounds[round_.number]
-                wait_for = round_.decision.wait_for if round_.decision else 0
-                self._closed.append(
-                    Closed(
-                        round_.number,
-                        round_.opened_s,
-                        round_.met_s,
-                        self.now_s,
-                        wait_for,
-                        round_.eligible,
-                        round_.present,
-                        len(round_.counted),
-                    )
-                )
+            if not round_.open:
+                self._close(round_)
             elif not round_.pending and not round_.counted:
                 del self._rounds[round_.number]  # only REQUIRED work, all of it done; or nothing is left to wait for
+
+    def _close(self, round_: Round) -> None:
+        assert round_.met_s is not None
+        assert round_.decision is not None
+        del self._rounds[round_.number]
+        self._closed.append(
+            Closed(
+                round_.number,
+                round_.opened_s,
+                round_.met_s,
+                self.now_s,
+                round_.decision.wait_for,
+                round_.eligible,
+                round_.present,
+                len(round_.counted),
+            )
+        )
 
     # -- membership -------------------------------------------------------------------------------------------------
 

@@ -98,3 +98,13 @@ def test_late_work_does_not_count_for_a_new_round_of_the_same_number() -> None:
     stage.strategy.finished = True
     assert stage.wake(answer(3, "a")).closed[0].present == 1
     assert stage.told() == [0, 1, 2, 3]
+
+
+def test_an_endless_round_closes_and_begins_anew_with_each_ask() -> None:
+    stage = Stage(Script(*(gradient(number, late=Late.KEEP) for number in range(3))), WaitFor(1), workers="abc")
+    for number in range(5):
+        stage.strategy.to_ask = [gradient(number + 3, late=Late.KEEP)]
+        actions = stage.wake(answer(number, "abc"[number % 3]))
+        assert given(actions) == [(number + 3, "abc"[number % 3], 1)]
+        assert ids(actions.told) == [number]
+        assert len(actions.closed) == (number in (0, 3))  # 1 and 2 were late; 3 to 5 are one round
