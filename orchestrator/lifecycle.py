@@ -156,7 +156,8 @@ class Run:
         reason = weights_sha256 = ""
         model: ModelFiles | None = None
         tracker = self._tracker()
-        watching = [*observers, *([tracker] if tracker else [])]
+        seen_here = Summary()
+        watching = [*observers, seen_here, *([tracker] if tracker else [])]
         try:
             resumed = core is None
             core = core or self._restored([tracker] if tracker else [])
@@ -167,7 +168,7 @@ class Run:
         except RunFailed as failed:
             outcome, reason = "failed", str(failed)
             self._end(Ended("failed", failed.reason, "", core.decisions if core else ""))
-        summary = summarise(self.spec, self.journal.records())
+        summary = summarise(self.spec, self.journal.records()) if self.spec.keep_journal == "all" else seen_here
         report = tracker.finish(outcome, final_metrics(summary.metrics), model, TRACKER_TIMEOUT_S) if tracker else None
         if report is not None and not report.complete:
             _log.warning("tracking_incomplete", message=report.message)
@@ -220,7 +221,7 @@ class Run:
 
     def _end(self, ended: Ended) -> None:
         """Notes the end, unless an engine before this one did."""
-        *_, last = self.journal.records()
+        (last,) = self.journal.records(since=self.journal.position - 1)
         if not isinstance(last, Ended):
             self.journal.append(ended)
             self.journal.sync()

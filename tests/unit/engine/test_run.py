@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, load_model
 from torch.nn import functional
 
-from orchestrator.errors import RunExists
+from orchestrator.errors import JournalDamaged, RunExists
 from orchestrator.explain import decisions
 from orchestrator.folder import shared_memory_of
 from orchestrator.journal.reader import JournalReader
@@ -148,6 +148,22 @@ def test_a_task_that_raises_fails_the_run_with_its_own_traceback_first(tmp_path:
 class Broken(Digits):
     def loss(self, model: Any, batch: Any) -> torch.Tensor:
         raise RuntimeError("the user's own mistake")
+
+
+def test_a_journal_that_may_forget_is_copied_and_resumed_all_the_same(tmp_path: Path) -> None:
+    stop = StopAfter(600)
+    storage = tmp_path / "elsewhere"
+    spec = digits_spec(tmp_path / "runs", epochs=20, quorum={"static": {"k": 2}}).model_copy(
+        update={"keep_journal": "since_snapshot", "storage": str(storage)}
+    )
+    stopped = start(spec, open_pool=virtual(), observers=[stop], stop=stop)
+    with pytest.raises(JournalDamaged, match="forgotten"):
+        list(JournalReader(stopped.folder / "journal").records())
+    done = resume(stopped.folder, open_pool=virtual())
+    assert done.outcome == "done"
+    assert done.metrics["test_accuracy"] > 0.8
+    assert (storage / done.run / "journal" / "manifest.json").exists()
+    assert list((storage / done.run / "values").iterdir())
 
 
 def test_the_decisions_say_how_many_and_why(tmp_path: Path) -> None:
