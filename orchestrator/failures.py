@@ -29,39 +29,43 @@ RETRIES: Mapping[Cause, Retry] = {
 """Work pinned to a worker cannot go elsewhere: where `elsewhere` holds it is told as failed at once."""
 
 
+HOPELESS: Mapping[Cause, str] = {
+    Cause.NON_FINITE: "every present worker returned NaN or Inf ({}): lower the learning rate",
+    Cause.OUT_OF_MEMORY: "every present worker ran out of memory ({}): give them less at a time",
+    Cause.USER_ERROR: "every present worker raised {}",
+}
+"""Causes that end the run once they are the latest that each present worker had to say."""
+
+
 @dataclass(slots=True)
 class Troubles:
     """Failures that a retry would only repeat.
 
     last_error: message of the latest USER_ERROR if no work succeeded since, else "".
-    non_finite: workers whose latest result was NON_FINITE.
-    raising: workers whose latest result was a USER_ERROR, with its message.
+    latest: by worker that failed for a HOPELESS cause and did not succeed since, the cause, and what it raised.
     """
 
     last_error: str = ""
-    non_finite: dict[str, None] = field(default_factory=dict)
-    raising: dict[str, str] = field(default_factory=dict)
+    latest: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def succeeded(self, worker: str) -> None:
         self.last_error = ""
-        self.non_finite.pop(worker, None)
-        self.raising.pop(worker, None)
+        self.latest.pop(worker, None)
 
     def left(self, worker: str) -> None:
-        self.non_finite.pop(worker, None)
-        self.raising.pop(worker, None)
+        self.latest.pop(worker, None)
 
     def failed(self, worker: str, failure: Failure, present: Collection[str]) -> str:
         """Why the run must end now, or "". present: the connected workers that share this one's role."""
-        if failure.cause is Cause.NON_FINITE:
-            self.non_finite[worker] = None
-            if all(other in self.non_finite for other in present):
-                return f"every present worker returned NaN or Inf ({failure.message}): lower the learning rate"
-        if failure.cause is Cause.USER_ERROR:
-            repeated, self.last_error = failure.message == self.last_error, failure.message
-            self.raising[worker] = failure.message
-            if repeated:
-                return f"two pieces of work in a row raised {failure.message}"
-            if all(self.raising.get(other) == failure.message for other in present):
-                return f"every present worker raised {failure.message}"
+        cause, message = failure.cause, failure.message
+        if cause not in HOPELESS:
+            return ""
+        raised = cause is Cause.USER_ERROR
+        repeated = raised and message == self.last_error
+        self.last_error = message if raised else self.last_error
+        self.latest[worker] = (cause, message if raised else "")
+        if repeated:
+            return f"two pieces of work in a row raised {message}"
+        if all(self.latest.get(other) == self.latest[worker] for other in present):
+            return HOPELESS[cause].format(message)
         return ""

@@ -81,6 +81,13 @@ def test_attempts_are_counted_by_cause_whatever_the_messages_say() -> None:
     assert given(stage.wake(answer(0, "b", attempt=2, failure=failure))) == [(0, "a", 3)]
 
 
+def test_workers_that_all_run_out_of_memory_end_the_run_with_the_numbers() -> None:
+    stage = Stage(Script(gradient(0, "a"), gradient(1, "b")), WaitFor(2), workers="ab")
+    stage.wake(answer(0, "a", failure=failing(Cause.OUT_OF_MEMORY, "needed 3 GiB")))
+    with pytest.raises(RunFailed, match=r"every present worker ran out of memory \(needed 3 GiB\)"):
+        stage.wake(answer(1, "b", failure=failing(Cause.OUT_OF_MEMORY, "needed 3 GiB")))
+
+
 def test_one_work_that_raises_twice_is_not_called_two() -> None:
     stage = Stage(Script(gradient(0)), WaitFor(1), workers="abc")
     stage.wake(answer(0, "a", failure=failing(Cause.USER_ERROR)))
