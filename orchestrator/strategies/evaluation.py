@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from orchestrator.records import Ref, Told, Work
+from orchestrator.errors import RunFailed
+from orchestrator.records import Failure, Ref, Told, Work
 
 PART = 1000  # samples
+ATTEMPTS = 3  # of one part, each of as many as the core makes; then the run ends
 
 
 @dataclass(slots=True)
@@ -25,6 +27,7 @@ class Evaluation:
     together: bool = False
     asked: int = 0  # samples asked so far
     again: list[int] = field(default_factory=list)  # starts of parts that failed
+    failures: dict[int, int] = field(default_factory=dict)  # start -> how often
     out: int = 0  # parts under way
     parts: dict[int, dict[str, float]] = field(default_factory=dict)  # start -> metrics
 
@@ -43,10 +46,15 @@ class Evaluation:
     def takes(self, work: Work) -> bool:
         return work.inputs["weights"] == self.weights and work.params["split"] == self.split
 
-    def failed(self, work: Work) -> None:
-        """The core has tried what can be tried; elsewhere and later it may still work."""
+    def failed(self, work: Work, failure: Failure) -> None:
+        """The core has tried what can be tried; elsewhere and later it may still work. Raises RunFailed, at last."""
+        start = int(str(work.params["start"]))
         self.out -= 1
-        self.again.append(int(str(work.params["start"])))
+        self.again.append(start)
+        self.failures[start] = self.failures.get(start, 0) + 1
+        if self.failures[start] >= ATTEMPTS:
+            reason = f"the {self.split} evaluation from sample {start} on failed {ATTEMPTS} times"
+            raise RunFailed(f"{reason}: {failure.cause}: {failure.message}", traceback=failure.traceback)
 
     def came(self, told: Told) -> None:
         self.out -= 1

@@ -20,7 +20,12 @@ from orchestrator.strategies.blocks import Blocks
 from orchestrator.strategies.evaluation import Evaluation
 
 NONE = Ref("")
-NON_FINITE_ATTEMPTS = 3  # of one block of data, then the run ends: no worker can do better
+ATTEMPTS = 3  # of one block of data, then the run ends: no worker can do better
+GONE = (
+    Cause.LOST_WORKER,
+    Cause.LOST_NODE,
+    Cause.PREEMPTED,
+)  # neither the block's fault nor, when it is back, a worker's
 
 
 class Phase(StrEnum):
@@ -78,7 +83,7 @@ class State:
     blocks: Blocks = field(default_factory=lambda: Blocks(1))
     asked: dict[str, None] = field(default_factory=dict)  # workers that got a gradient of the newest weights
     gradients: list[Gradient] = field(default_factory=list)  # counted, in order of work id
-    non_finite: dict[int, int] = field(default_factory=dict)  # block -> failed attempts
+    failures: dict[int, int] = field(default_factory=dict)  # block -> failed attempts, but for those GONE
     signals: dict[str, float] = field(default_factory=dict)
     evaluation: Evaluation | None = None
     evaluations: int = 0  # started so far
@@ -239,16 +244,14 @@ class SyncTraining:
         if told.work.id not in state.blocks.out:
             return  # its round is over: the block has come back already
         block = state.blocks.give_back(told.work.id)
-        if failure.cause is Cause.NON_FINITE:
-            state.non_finite[block] = state.non_finite.get(block, 0) + 1
-            if state.non_finite[block] >= NON_FINITE_ATTEMPTS:
+        if failure.cause not in GONE:
+            state.failures[block] = state.failures.get(block, 0) + 1
+            if state.failures[block] >= ATTEMPTS:
                 epoch, number = divmod(block, state.blocks.per_epoch)
-                raise RunFailed(
-                    f"block {number} of epoch {epoch} gave NaN or Inf {NON_FINITE_ATTEMPTS} times: look at its samples "
-                    f"({failure.message})"
-                )
-        elif failure.cause not in (Cause.USER_ERROR, Cause.BAD_REPLY, Cause.OUT_OF_MEMORY):
-            state.asked.pop(told.work.place.worker, None)  # not the worker's fault: it may try again
+                reason = f"block {number} of epoch {epoch} failed {ATTEMPTS} times: look at its samples"
+                raise RunFailed(f"{reason} ({failure.cause}: {failure.message})", traceback=failure.traceback)
+        if failure.cause in (*GONE, Cause.TIMEOUT, Cause.BAD_REPLY):
+            state.asked.pop(told.work.place.worker, None)  # it may try again
 
     def _quorum_met(self, counted: Sequence[Told]) -> None:
         state = self._state
@@ -325,7 +328,7 @@ class SyncTraining:
         if evaluation is None or not evaluation.takes(told.work):
             return ()  # of an evaluation that the final one replaced
         if told.result.failure is not None:
-            evaluation.failed(told.work)
+            evaluation.failed(told.work, told.result.failure)
             return ()
         evaluation.came(told)
         if not evaluation.complete:
