@@ -93,6 +93,7 @@ class WorkerSession:
         self._ledger = Ledger()
         self._outbox: Outbox = SimpleQueue()  # of the present stream; its items are made into messages as it is read
         self._epoch = 0  # of the present stream; 0 before its welcome
+        self._known: set[str] = set()  # values in the worker's own folder that the engine has too
         self._damage: dict[str, str] = {}
         self._ended: Exception | str = ""
         self._closing = Event()
@@ -216,7 +217,7 @@ class WorkerSession:
         del self._hello.held[:], self._hello.values[:]
         self._hello.held.extend(self._ledger.held())
         if not self._shares:
-            self._hello.values.extend(self.folder.names())
+            self._hello.values.extend(sorted(self._known))
         return pb.FromWorker(hello=self._hello)
 
     def _receive(self, message: pb.ToWorker, joiner: Joiner) -> None:
@@ -230,7 +231,9 @@ class WorkerSession:
             elif message.epoch != self._epoch:
                 self.foreign += 1
             else:
-                self._ledger.acknowledge(message.acknowledged)
+                acknowledged = self._ledger.acknowledge(message.acknowledged)
+                if not self._shares:
+                    self._known.update(name for result in acknowledged for name in result.outputs.values())
                 self._obey(message, body)
             self._changed.notify_all()
 
@@ -238,6 +241,7 @@ class WorkerSession:
         self._epoch = self._hello.last_epoch = message.epoch
         if not message.welcome.resumed:
             self._damage.clear()
+            self._known.clear()
             if not self._shares:
                 self.folder.remove(self.folder.names())
         for result in self._ledger.welcome(message.welcome.resumed):
@@ -251,6 +255,7 @@ class WorkerSession:
                 self.answer(given, pb.Result(attempt=given.assignment.attempt, failure=CANCELLED))
         elif body == "release":
             self.folder.remove(message.release.names)
+            self._known.difference_update(message.release.names)
             for name in message.release.names:
                 self._damage.pop(name, None)
         elif body == "goodbye":
@@ -262,6 +267,8 @@ class WorkerSession:
             if whole is not None:
                 name, data = whole
                 self.folder.write(name, [data])
+                with self._changed:
+                    self._known.add(name)
         except (Damaged, OtherBytes, SharedMemoryFull) as error:
             with self._changed:
                 self._damage[chunk.name] = str(error)

@@ -77,8 +77,8 @@ class Ledger:
         self._sent.append(result)
         return True
 
-    def acknowledge(self, count: int) -> None:
-        """The engine has this many of the results sent on this stream."""
-        while self._acknowledged < count and self._sent:
-            self._sent.popleft()
-            self._acknowledged += 1
+    def acknowledge(self, count: int) -> list[pb.Result]:
+        """The engine has this many of the results sent on this stream; returns those that it was not known to have."""
+        news = [self._sent.popleft() for _ in range(min(count - self._acknowledged, len(self._sent)))]
+        self._acknowledged += len(news)
+        return news

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
-from cluster.sessions import Refused, SessionServer, WorkerSession
+from cluster.sessions import Given, Refused, SessionServer, WorkerSession
 from cluster.sessions.certificate import make_certificate
 from cluster.sessions.server import SILENT_BEATS
 from cluster.sessions.transport import SERVER_NAME
@@ -49,6 +49,17 @@ def proxy(server: SessionServer) -> Iterator[Proxy]:
     proxy = Proxy(server.door.address)
     yield proxy
     proxy.close()
+
+
+def take(session: WorkerSession, work_id: int) -> Given:
+    given = session.take()
+    assert given is not None
+    assert given.assignment.attempt.work_id == work_id
+    return given
+
+
+def answer(session: WorkerSession, given: Given, *outputs: str) -> None:
+    session.answer(given, pb.Result(attempt=given.assignment.attempt, outputs={name: name for name in outputs}))
 
 
 @pytest.mark.parametrize(
@@ -156,25 +167,25 @@ def test_a_cut_stream_that_heals_in_time_loses_and_repeats_nothing(
     door = replace(server.door, address=proxy.address)
     with WorkerSession(door, "site-0", share=False) as session:
         peer = heard.next().peer
-        peer.assign([assignment(1, weights="0.weights")])
-        at_work = session.take()
-        assert at_work is not None
+        peer.assign([assignment(number, weights="0.weights") for number in (1, 2)])
+        done_meanwhile, done_later = take(session, 1), take(session, 2)
+        for name in ("1.out", "2.out"):
+            session.folder.write(name, [name.encode()])
         proxy.cut()
         until(lambda: peer.stream is None)
-        peer.assign([assignment(2, weights="0.weights")])  # given while it is away
-        session.folder.write("1.out", [b"one"])
-        session.answer(at_work, pb.Result(attempt=at_work.assignment.attempt, outputs={"out": "1.out"}))  # done too
+        peer.assign([assignment(3, weights="0.weights")])  # given while it is away
+        answer(session, done_meanwhile, "1.out")
         proxy.heal()
         said = heard.next()
         assert isinstance(said, Said), "not gone, not joined again"
         assert (said.peer, said.damage) == (peer, "")
-        assert bytes(folder.read("1.out")) == b"one"
-        given = session.take()
-        assert given is not None
-        assert given.assignment.attempt.work_id == 2
+        given = take(session, 3)
         assert bytes(session.folder.read("0.weights")) == bytes(1 << 20)
-        session.answer(given, pb.Result(attempt=given.assignment.attempt))
-        assert heard.next().result.attempt.work_id == 2
+        answer(session, done_later, "2.out")
+        assert heard.next().damage == ""
+        assert [bytes(folder.read(name)) for name in ("1.out", "2.out")] == [b"1.out", b"2.out"]
+        answer(session, given)
+        assert heard.next().result.attempt.work_id == 3
         assert heard.quiet()
 
 
@@ -185,18 +196,15 @@ def test_a_cut_stream_that_does_not_heal_in_time_is_the_end_of_its_worker(
     with WorkerSession(replace(server.door, address=proxy.address), "site-0", share=False) as session:
         first = heard.next().peer
         first.assign([assignment(1)])
-        forgotten = session.take()
-        assert forgotten is not None
+        forgotten = take(session, 1)
         proxy.cut()
         assert "it was not back within 0.3 s" in heard.next().reason
         proxy.heal()
         second = heard.next().peer
         assert second is not first
-        session.answer(forgotten, pb.Result(attempt=forgotten.assignment.attempt))
+        answer(session, forgotten)
         second.assign([assignment(1, attempt=2)])
-        given = session.take()
-        assert given is not None
-        session.answer(given, pb.Result(attempt=given.assignment.attempt))
+        answer(session, take(session, 1))
         assert heard.next().result.attempt.attempt == 2
 
 

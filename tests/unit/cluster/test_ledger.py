@@ -60,9 +60,10 @@ class Owing(RuleBasedStateMachine):
     @rule(draw=data())
     def some_is_acknowledged(self, draw: DataObject) -> None:
         count = draw.draw(integers(self.acknowledged, len(self.wire)))
-        self.owed -= set(self.wire[self.acknowledged : count])
+        news = self.wire[self.acknowledged : count]
         self.acknowledged = count
-        self.ledger.acknowledge(count)
+        assert [result.attempt.work_id for result in self.ledger.acknowledge(count)] == news
+        self.owed -= set(news)
 
     @rule(resumed=booleans())
     def the_stream_breaks(self, resumed: bool) -> None:
