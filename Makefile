@@ -48,11 +48,11 @@ check: $(STAMP)  ## format, lint, types, import rules, generated protos and manu
 	$(BIN)/lint-imports
 	@$(BIN)/python -m protos.generate --check
 	@$(BIN)/python docs/spec_reference.py --check
-	@site=$$(mktemp -d) && trap 'rm -rf "$$site"' EXIT && $(BIN)/mkdocs build --quiet --strict -f docs/mkdocs.yml -d "$$site"
+	@site=$$(mktemp -d) && trap 'rm -rf "$$site"' EXIT && NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict -f docs/mkdocs.yml -d "$$site"
 
 docs: $(STAMP)   ## build the manual into site/
 	@$(BIN)/python docs/spec_reference.py
-	@$(BIN)/mkdocs build --quiet --strict -f docs/mkdocs.yml -d "$(CURDIR)/site"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict -f docs/mkdocs.yml -d "$(CURDIR)/site"
 	@echo "site/index.html"
 
 other-pythons:   ## the pure part's tests on Python 3.12 and 3.13, where they are found
