@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -36,6 +37,7 @@ def connected(address: str | None, cpus: int = 0) -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     if address is None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # warns that its tokens are on: good
         _init("local", num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES)
     else:
         _require_answer(address)
