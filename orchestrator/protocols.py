@@ -26,14 +26,14 @@ class Idle(Protocol):
 
     @property
     def fresh(self) -> Sequence[str]:
-        """Those among them that joined or got a slot free since the last `ask`; may name one that is no longer idle."""
+        """Who joined or got a slot free since the last `ask`; may name one twice, or one that is no longer idle."""
 
 
 class Strategy(Protocol):
     """What to do next (ask/tell). Pure: sees references, metrics and names; never a tensor, a clock, a file or Ray."""
 
     def ask(self, idle: Idle) -> Sequence[Work]:
-        """New work, ids counting up by one from 0; called after every wake, also with nobody idle."""
+        """New work, ids counting up by one from 0; called after every wake and every `tell`, also with nobody idle."""
 
     def tell(self, results: Sequence[Told]) -> Sequence[Row]:
         """All results due since the last tell, in order of arrival: a closed round's, ASIDE and REQUIRED ones at once,
@@ -57,7 +57,8 @@ class Quorum(Protocol):
     """How many results of a round to wait for. Pure: equal evidence, equal decision."""
 
     def decide(self, evidence: Evidence) -> Decision:
-        """Called once a round at its first result, and again when membership changes; never with nobody present."""
+        """Called once a round at its first result, and again when membership changes or work of it is given up; never
+        with nobody present. Some of those present may not be asked after all: a round also ends when all is in."""
 
 
 class Pool(Protocol):

@@ -21,7 +21,7 @@ ANY = ""
 """No particular worker."""
 
 WORKER, AGGREGATOR = "worker", "aggregator"
-"""The roles of workers that the core itself tells apart from nothing else: names, not behaviour."""
+"""Roles of workers. Those of role "worker" are offered as idle and counted; any other role is a queue of its own."""
 
 
 class Counts(StrEnum):

@@ -55,7 +55,7 @@ class IdleWorkers:
 
 
 class Placement:
-    """Slots, flights and queues. Every method costs O(what it changes), never O(workers)."""
+    """Slots, flights and queues. A wake costs O(what it changes), never O(workers)."""
 
     def __init__(self) -> None:
         self.workers: dict[str, Joined] = {}
