@@ -123,7 +123,9 @@ class Times(_Frozen):
     """The only three times that are set; every other wait is learnt from what was observed."""
 
     heartbeat_s: float = Field(
-        default=2.0, gt=0, description="seconds between signs of life; two missed ones lose a worker"
+        default=2.0,
+        gt=0,
+        description="seconds between signs of life; a stopped or cut-off worker is lost after 1 to 1.5 of these",
     )
     patience_s: float = Field(
         default=300.0, gt=0, description="seconds to wait with fewer than train.min_workers before the run fails"
