@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import ceil
 
 from orchestrator.assemble import core_of
 from orchestrator.outcome import TimeSaved
@@ -56,7 +57,7 @@ class Recorded:
 
 
 def time_saved(spec: TrainSpec, timings: Timings) -> TimeSaved | None:
-    """Virtual seconds for as many steps had each waited for all, and as it was; None: no step was timed.
+    """Virtual seconds as it was, and had each step waited for all; None: no step was timed.
 
     Both are simulated from the same recorded durations, drawn at random for each worker, so that what is compared is
     the waiting and nothing else. Workers that never finished a gradient are in neither; evaluations cost nothing.
@@ -64,14 +65,16 @@ def time_saved(spec: TrainSpec, timings: Timings) -> TimeSaved | None:
     """
     if not timings.waited_for or not timings.init:
         return None
-    as_it_was = Recorded(dict(enumerate(timings.waited_for, start=1)))
+    steps, gradients = len(timings.waited_for), sum(timings.waited_for)
+    full, as_it_was = make_quorum("full"), Recorded(dict(enumerate(timings.waited_for, start=1)))
     return TimeSaved(
-        full_s=_simulated_s(spec, timings, make_quorum("full")), actual_s=_simulated_s(spec, timings, as_it_was)
+        full_s=_simulated_s(spec, timings, full, steps),
+        actual_s=_simulated_s(spec, timings, as_it_was, steps),
+        same_data_s=_simulated_s(spec, timings, full, ceil(gradients / len(timings.gradients_s))),
     )
 
 
-def _simulated_s(spec: TrainSpec, timings: Timings, quorum: Quorum) -> float:
-    steps = len(timings.waited_for)
+def _simulated_s(spec: TrainSpec, timings: Timings, quorum: Quorum, steps: int) -> float:
     traces = {number: Trace(timings.gradients_s[worker]) for number, worker in enumerate(sorted(timings.gradients_s))}
     more_data_than_steps_can_use = float(steps * max(len(traces), 1))
     train = spec.train.model_copy(update={"epochs": more_data_than_steps_can_use, "min_workers": 1})

@@ -30,7 +30,7 @@ def outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Outcome:
         epochs=5.0,
         elapsed_s=151.2,
         goodput=0.93,
-        time_saved=TimeSaved(full_s=341.0, actual_s=151.0),
+        time_saved=TimeSaved(full_s=341.0, actual_s=151.0, same_data_s=302.0),
         weights_sha256="3fa9" * 16,
         model_file=folder / "model.safetensors",
         tracking_uri="sqlite:////data/mlflow.db",
@@ -86,7 +86,7 @@ def test_without_tracking_mlflow_is_not_mentioned(outcome: Outcome) -> None:
 
 
 def test_no_time_saved_is_said_plainly(outcome: Outcome) -> None:
-    text = printed(reports.ended(replace(outcome, time_saved=TimeSaved(full_s=10.0, actual_s=10.5))))
+    text = printed(reports.ended(replace(outcome, time_saved=TimeSaved(full_s=11.0, actual_s=10.5, same_data_s=10.0))))
     assert "time saved      none: by the run's own timings, waiting for all would have taken 10.0 s" in text
 
 
@@ -184,7 +184,7 @@ done  r-7f3  5 epochs · 4,690 rounds · 0:02:31
 
 test accuracy   0.9012
 test loss       0.2871
-time saved      0:03:10 of 0:05:41 (56%), against waiting for all by the run's own timings
+time saved      50% (0:02:31, not 0:05:02) against waiting for all for the same data; 56% for as many rounds
 goodput         93% of the workers' results were used
 model           runs/r-7f3/model.safetensors (sha256 3fa93fa93fa9…)
 journal         runs/r-7f3/journal
