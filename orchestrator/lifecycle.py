@@ -28,7 +28,7 @@ from orchestrator.journal.snapshots import Snapshots
 from orchestrator.keeper import Keeper
 from orchestrator.local import Local
 from orchestrator.outcome import Outcome
-from orchestrator.outcome_file import save_outcome
+from orchestrator.outcome_file import load_outcome, save_outcome
 from orchestrator.protocols import Observer, Pool
 from orchestrator.records import Json, Wake
 from orchestrator.replay import restore
@@ -110,7 +110,7 @@ def start(
 def resume(
     folder: Path, *, open_pool: OpenPool, observers: Sequence[Observer] = (), stop: Stop | None = None
 ) -> Outcome:
-    """Goes on where the journal in a run's folder ends; a run that has ended is only summed up again.
+    """Goes on where the journal in a run's folder ends; of a run that has ended, says how.
 
     Raises:
         JournalHeld: another engine is at it. JournalDamaged: neither a good snapshot nor a whole journal is left.
@@ -121,6 +121,9 @@ def resume(
         started = next(journal.records(), None)
         if not isinstance(started, Started):
             raise JournalDamaged(str(files.journal), 0, "the run was killed before it began: start it anew")
+        (last,) = journal.records(since=journal.position - 1)
+        if isinstance(last, Ended) and (outcome := load_outcome(files.path)) is not None:
+            return outcome
         spec = TrainSpec.model_validate(started.spec)
         make_deterministic(spec.threads)
         run = Run.opened(files, spec, started, journal, stack)
@@ -200,12 +203,15 @@ class Run:
             _log.warning("other_machine", before=self.started.fingerprint, now=here, so="bits may differ in rounding")
         for point in self.snapshots.points(self.journal):
             core = core_of(self.spec)
-            lineage = restore(core, self.journal.records(point.since), point.state, tracking)
             try:
+                lineage = restore(core, self.journal.records(point.since), point.state, tracking)
                 local = Local(self.spec, self.started.paths)
                 lineage.rebuild(core.held(), self.values, local.execute(self.values))
                 for ref in core.held():
                     self.values.get(ref)  # from storage back into the shared memory, where workers look
+            except RunFailed as failed:  # it was killed before it could say so
+                self._end(Ended("failed", failed.reason, "", core.decisions))
+                raise
             except ValueMissing as missing:
                 _log.warning("snapshot_passed_over", wakes=point.wakes, reason=str(missing))
             else:

@@ -75,6 +75,7 @@ class Core:
     def handle(self, wake: Wake) -> Actions:
         """Takes one wake and says what to do now. Raises RunFailed, again at the same wake on replay."""
         self._begin()
+        assert wake.now_s >= self.now_s, "the pool's clock fell"
         self.now_s = wake.now_s
         for event in wake.events:
             if isinstance(event, Result):

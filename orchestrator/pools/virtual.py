@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
 from orchestrator.pools.execute import Execute, WorkFailed
@@ -207,6 +207,7 @@ class VirtualPool:
     def _start_over(self, outstanding: Sequence[Assignment], present: Sequence[str], now_s: float) -> None:
         self._now_s = now_s
         self._heap = [(max(at_s, now_s), number, due) for at_s, number, due in self._heap]
+        heapify(self._heap)
         lost = Failure(Cause.PREEMPTED, "its pool ended with the engine")
         gone: list[Event] = [self._failed(assignment, lost) for assignment in outstanding]
         gone.extend(Left(worker, Cause.PREEMPTED) for worker in present)

@@ -21,11 +21,8 @@ from orchestrator.strategies.evaluation import Evaluation
 
 NONE = Ref("")
 ATTEMPTS = 3  # of one block of data, then the run ends: no worker can do better
-GONE = (
-    Cause.LOST_WORKER,
-    Cause.LOST_NODE,
-    Cause.PREEMPTED,
-)  # neither the block's fault nor, when it is back, a worker's
+LOSSES = 8  # of workers that were at one block of data, then the run ends: the block may be what ends them
+LOST = (Cause.LOST_WORKER, Cause.LOST_NODE)
 
 
 class Phase(StrEnum):
@@ -83,7 +80,8 @@ class State:
     blocks: Blocks = field(default_factory=lambda: Blocks(1))
     asked: dict[str, None] = field(default_factory=dict)  # workers that got a gradient of the newest weights
     gradients: list[Gradient] = field(default_factory=list)  # counted, in order of work id
-    failures: dict[int, int] = field(default_factory=dict)  # block -> failed attempts, but for those GONE
+    failures: dict[int, int] = field(default_factory=dict)  # block -> failed attempts
+    losses: dict[int, int] = field(default_factory=dict)  # block -> workers lost that were at it
     signals: dict[str, float] = field(default_factory=dict)
     evaluation: Evaluation | None = None
     evaluations: int = 0  # started so far
@@ -244,13 +242,16 @@ class SyncTraining:
         if told.work.id not in state.blocks.out:
             return  # its round is over: the block has come back already
         block = state.blocks.give_back(told.work.id)
-        if failure.cause not in GONE:
-            state.failures[block] = state.failures.get(block, 0) + 1
-            if state.failures[block] >= ATTEMPTS:
+        if failure.cause is not Cause.PREEMPTED:
+            lost = failure.cause in LOST
+            counts, limit = (state.losses, LOSSES) if lost else (state.failures, ATTEMPTS)
+            counts[block] = counts.get(block, 0) + 1
+            if counts[block] >= limit:
                 epoch, number = divmod(block, state.blocks.per_epoch)
-                reason = f"block {number} of epoch {epoch} failed {ATTEMPTS} times: look at its samples"
+                happened = "ended its worker" if lost else "failed"
+                reason = f"block {number} of epoch {epoch} {happened} {limit} times: look at its samples"
                 raise RunFailed(f"{reason} ({failure.cause}: {failure.message})", traceback=failure.traceback)
-        if failure.cause in (*GONE, Cause.TIMEOUT, Cause.BAD_REPLY):
+        if failure.cause in (*LOST, Cause.PREEMPTED, Cause.TIMEOUT, Cause.BAD_REPLY):
             state.asked.pop(told.work.place.worker, None)  # it may try again
 
     def _quorum_met(self, counted: Sequence[Told]) -> None:
@@ -306,15 +307,20 @@ class SyncTraining:
         return row
 
     def _evaluate_or_end(self) -> None:
+        """The final weights are evaluated on test data, if there are any, others now and then on validation data."""
         state, settings = self._state, self.settings
         if state.blocks.all_used(below=ceil(settings.epochs * state.blocks.per_epoch)):
-            state.phase = Phase.TEST
-            state.evaluation = Evaluation("test", state.step, state.weights, state.samples["test"], together=True)
+            state.evaluation = self._evaluation_of("test", together=True)
+            state.phase = Phase.DONE if state.evaluation is None else Phase.TEST
         elif self._evaluation_due():
             state.evaluations += 1
-            if state.evaluation is None:  # the one before is still under way: this one is left out
-                samples = state.samples["validation"]
-                state.evaluation = Evaluation("validation", state.step, state.weights, samples)
+            if state.evaluation is None:  # else the one before is still under way, and this one is left out
+                state.evaluation = self._evaluation_of("validation", together=False)
+
+    def _evaluation_of(self, split: str, *, together: bool) -> Evaluation | None:
+        state = self._state
+        samples = state.samples[split]
+        return Evaluation(split, state.step, state.weights, samples, together) if samples else None
 
     def _evaluation_due(self) -> bool:
         state, every = self._state, self.settings.evaluate_every

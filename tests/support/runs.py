@@ -7,12 +7,12 @@ from typing import Any
 
 from cluster.shared_memory import SharedFolder
 from orchestrator.journal.records import Started
+from orchestrator.lifecycle import OpenPool
 from orchestrator.local import Local
 from orchestrator.pools.inline import InlinePool
 from orchestrator.pools.latency import Constant, Latency, ShiftedExponential
 from orchestrator.pools.virtual import Faults, VirtualPool
 from orchestrator.protocols import Pool
-from orchestrator.lifecycle import OpenPool
 from orchestrator.spec import TrainSpec
 from orchestrator.values.shared import SharedValues
 

@@ -271,8 +271,9 @@ def test_required_work_is_told_at_once_and_its_round_closes_after_it() -> None:
 def test_required_work_that_fails_for_good_ends_the_run() -> None:
     aggregate = Work(0, 0, "aggregate", {}, {}, Place(role=AGGREGATOR), Counts.REQUIRED)
     stage = Stage(Script(aggregate), WaitFor(1))
+    assert given(stage.wake(answer(0, "agg", failure=failing(Cause.BAD_REPLY)))) == [(0, "agg", 2)]
     with pytest.raises(RunFailed, match="aggregate 0 failed for good"):
-        stage.wake(answer(0, "agg", failure=failing(Cause.BAD_REPLY)))
+        stage.wake(answer(0, "agg", attempt=2, failure=failing(Cause.BAD_REPLY)))
 
 
 def test_a_strategy_that_asks_for_nothing_ends_with_the_story_and_does_not_hang() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ def test_late_work_does_not_count_for_a_new_round_of_the_same_number() -> None:
     stage.wake(answer(0, "a"))
     stage.strategy.to_ask = [gradient(3, late=Late.KEEP)]
     stage.wake()
-    stage.wake(answer(1, "b", failure=failing(Cause.BAD_REPLY)), answer(2, "c"))
+    stage.wake(answer(1, "b", failure=failing(Cause.NON_FINITE)), answer(2, "c"))
     assert stage.told() == [0, 1, 2]
     stage.strategy.finished = True
     assert stage.wake(answer(3, "a")).closed[0].present == 1
@@ -283,9 +284,11 @@ def test_whatever_comes_all_that_is_kept_is_told_once_and_a_snapshot_is_the_whol
         wake = mob.wake()
         try:
             actions = core.handle(wake)
-        except RunFailed:
-            with pytest.raises(RunFailed, match="nothing is outstanding"):
+        except RunFailed as failed:
+            with pytest.raises(RunFailed, match=re.escape(failed.reason)):
                 twin.handle(wake)
+            if "nothing is outstanding" not in failed.reason:
+                return  # chance took the aggregator three times from one work
             break
         assert twin.handle(wake) == actions
         assert as_json(twin) == as_json(core)

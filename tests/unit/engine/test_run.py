@@ -15,9 +15,9 @@ from orchestrator.explain import decisions
 from orchestrator.folder import shared_memory_of
 from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.records import Ended, Resumed
+from orchestrator.lifecycle import resume, start
 from orchestrator.pools.virtual import Faults
 from orchestrator.records import Actions, Decided, Wake
-from orchestrator.lifecycle import resume, start
 from orchestrator.verify import replay
 from tests.support.digits_task import Digits
 from tests.support.runs import digits_spec, inline, virtual

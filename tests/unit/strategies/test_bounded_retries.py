@@ -54,6 +54,11 @@ def test_a_block_that_no_worker_can_do_ends_the_run(cause: Cause) -> None:
     assert str(caught.value).startswith("Traceback: user code") == (cause is Cause.USER_ERROR)
 
 
+def test_a_block_that_ends_every_worker_ends_the_run() -> None:
+    with pytest.raises(RunFailed, match="block 5 of epoch 0 ended its worker 8 times"):
+        train(is_sixth_block, Cause.LOST_WORKER)
+
+
 @pytest.mark.parametrize("cause", [Cause.BAD_REPLY, Cause.TIMEOUT, Cause.LOST_WORKER])
 def test_an_evaluation_that_no_worker_can_do_ends_the_run(cause: Cause) -> None:
     with pytest.raises(RunFailed, match="evaluation from sample 1000 on failed 3 times"):
