@@ -44,4 +44,5 @@ def core_of(spec: TrainSpec, quorum: Quorum | None = None) -> Core:
         seed=spec.seed,
         min_workers=spec.train.min_workers,
         patience_s=spec.times.patience_s,
+        workers=spec.train.workers,
     )

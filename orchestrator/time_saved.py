@@ -77,7 +77,9 @@ def time_saved(spec: TrainSpec, timings: Timings) -> TimeSaved | None:
 def _simulated_s(spec: TrainSpec, timings: Timings, quorum: Quorum, steps: int) -> float:
     traces = {number: Trace(timings.gradients_s[worker]) for number, worker in enumerate(sorted(timings.gradients_s))}
     more_data_than_steps_can_use = float(steps * max(len(traces), 1))
-    train = spec.train.model_copy(update={"epochs": more_data_than_steps_can_use, "min_workers": 1})
+    train = spec.train.model_copy(
+        update={"epochs": more_data_than_steps_can_use, "workers": len(traces), "min_workers": 1}
+    )
     core = core_of(spec.model_copy(update={"train": train}), quorum)
     latency = Latency(by_worker=traces, by_kind=_means(timings.others_s))
     pool = VirtualPool(len(traces), _pretend(timings.init), seed=spec.seed, latency=latency)

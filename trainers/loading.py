@@ -12,6 +12,9 @@ from types import ModuleType
 from trainers.errors import ArgumentInvalid, TaskInvalid, did_you_mean
 from trainers.task import Task
 
+LOOKED = 2
+"""How many folders of the import path are named when a task is in none: the current one and the spec's."""
+
 
 def load_task(given: str, folders: Sequence[Path] = ()) -> Task:
     """Imports the module and makes the task.
@@ -66,8 +69,8 @@ def _import(given: str, name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise  # something that the user's module imports
-        looked = ", ".join(folder or "." for folder in sys.path)
-        raise TaskInvalid(given, f"there is no module {error.name!r} in {looked}") from error
+        looked = ", ".join(folder or "." for folder in sys.path[:LOOKED])
+        raise TaskInvalid(given, f"there is no module {error.name!r} in {looked} or among what is installed") from error
 
 
 def _is_task(value: object) -> bool:

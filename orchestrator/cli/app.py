@@ -33,16 +33,21 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer's own click has no public name
         """Runs the command."""
+        console = Console(stderr=True, highlight=False)
         try:
             return super().invoke(ctx)
         except RipienoError as error:
             from orchestrator.spec import SpecInvalid
 
-            console = Console(stderr=True, highlight=False)
             console.print(Text(str(error)), soft_wrap=True)
             if isinstance(error, SpecInvalid):
                 console.print("nothing was started", style="dim")
             raise typer.Exit(error.exit_code) from None
+        except OSError as error:  # a full disk, say
+            where = f" ({error.filename})" if error.filename else ""
+            console.print(Text(f"the system refused: {error.strerror or error}{where}."), soft_wrap=True)
+            console.print("A run's journal is whole up to its last wake: once that is mended, ripieno resume goes on.")
+            raise typer.Exit(1) from None
 
 
 app = typer.Typer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from math import inf
 from typing import Any
 
 import msgspec
@@ -38,6 +39,7 @@ from orchestrator.records import (
     Work,
 )
 
+GRACE_S = 30.0  # for the last worker to come up after the first
 ASKS_PER_WAKE = 1000  # a strategy that goes on asking for work that cannot be placed is our mistake, not patience
 
 
@@ -50,10 +52,18 @@ class Core:
         seed: handed to the quorum in `Evidence.seed`.
         min_workers: >= 1; with fewer connected no quorum is asked and no round closes.
         patience_s: > 0; how long that may last before the run fails.
+        workers: as many are expected; until all have been there, or for GRACE_S after the first, min_workers is that.
     """
 
     def __init__(
-        self, strategy: Strategy, quorum: Quorum, *, seed: int = 0, min_workers: int = 1, patience_s: float = 60.0
+        self,
+        strategy: Strategy,
+        quorum: Quorum,
+        *,
+        seed: int = 0,
+        min_workers: int = 1,
+        patience_s: float = 60.0,
+        workers: int = 0,
     ) -> None:
         self.strategy, self.quorum = strategy, quorum
         self.wakes = 0  # handled so far
@@ -61,6 +71,8 @@ class Core:
         self.repeats = 0  # results dropped because their attempt was not outstanding
         self.decisions = ""  # hash over all decisions so far: equal on replay
         self._seed, self._min_workers, self._patience_s = seed, min_workers, patience_s
+        self._expected = workers
+        self._grace_ends_s = inf  # until the first worker joined
         self._placement = Placement()
         self._history = History()
         self._troubles = Troubles()
@@ -119,7 +131,7 @@ class Core:
             if round_.open and round_.decision is not None and round_.decision.deadline_s is not None
         ]
         if self._missing_since is not None:
-            deadlines.append(self._missing_since + self._patience_s)
+            deadlines += [self._missing_since + self._patience_s, self._grace_ends_s]
         return min((deadline for deadline in deadlines if deadline > self.now_s), default=None)
 
     @property
@@ -161,6 +173,9 @@ class Core:
         self._placement.join(joined)
         if joined.role == WORKER:
             self._history.joined(joined.worker)
+            self._grace_ends_s = min(self._grace_ends_s, self.now_s + min(GRACE_S, self._patience_s / 2))
+            if len(self._placement.present[WORKER]) >= self._expected:
+                self._grace_ends_s = self.now_s
         self._membership_changed()
 
     def _leave(self, left: Left) -> None:
@@ -374,7 +389,11 @@ class Core:
     # -- membership -------------------------------------------------------------------------------------------------
 
     def _too_few(self) -> bool:
-        return len(self._placement.present[WORKER]) < self._min_workers
+        return len(self._placement.present[WORKER]) < self._needed
+
+    @property
+    def _needed(self) -> int:
+        return max(self._expected if self.now_s < self._grace_ends_s else 0, self._min_workers)
 
     def _waiting(self) -> str:
         """Why the run stands still for want of workers, or "". Raises RunFailed when that has lasted too long."""
@@ -389,7 +408,7 @@ class Core:
 
     def _missing(self) -> str:
         if self._too_few():
-            return f"{len(self._placement.present[WORKER])} of at least {self._min_workers} workers are connected"
+            return f"{len(self._placement.present[WORKER])} of at least {self._needed} workers are connected"
         for role, queue in self._placement.waiting.items():
             if queue and not self._placement.present.get(role):
                 return f"no {role} is connected"
@@ -408,6 +427,7 @@ class Core:
                 "memory": self._memory,
                 "waited_for": self._waited_for,
                 "missing_since": self._missing_since,
+                "grace_ends_s": self._grace_ends_s,
                 "story": [[str(word) for word in line[1:]] for line in self._story],
                 "story_s": [line[0] for line in self._story],
                 "troubles": self._troubles,
@@ -423,7 +443,7 @@ class Core:
         self.wakes, self.now_s, self.repeats = state["wakes"], state["now_s"], state["repeats"]
         self.decisions = state["decisions"]
         self._memory, self._waited_for = state["memory"], state["waited_for"]
-        self._missing_since = state["missing_since"]
+        self._missing_since, self._grace_ends_s = state["missing_since"], state["grace_ends_s"]
         self._story.extend((at_s, *words) for at_s, words in zip(state["story_s"], state["story"], strict=True))
         self._troubles = msgspec.convert(state["troubles"], Troubles)
         rounds = msgspec.convert(state["rounds"], list[Round])

@@ -245,6 +245,29 @@ def test_below_the_minimum_no_round_closes_and_patience_is_bounded() -> None:
         stage.wake()
 
 
+def test_the_first_round_waits_for_all_that_are_expected_but_not_for_ever() -> None:
+    strategy = Script(gradient(0, "a"))
+    core = Core(strategy, WaitFor(1), patience_s=100, workers=2)
+    core.handle(Wake(0.0, (Joined("a"), Joined("agg", role=AGGREGATOR))))
+    assert core.handle(Wake(1.0, (answer(0, "a"),))).waiting == "1 of at least 2 workers are connected"
+    assert strategy.told == []
+    assert core.deadline_s == 30.0
+    strategy.finished = True
+    core.handle(Wake(30.0, ()))
+    assert [told.work.id for told in strategy.told] == [0]
+
+
+def test_once_all_have_been_there_a_loss_holds_nothing_up() -> None:
+    strategy = Script(gradient(0, "a"), gradient(1, "b"))
+    core = Core(strategy, WaitFor(1), patience_s=100, workers=2)
+    core.handle(Wake(0.0, (Joined("a"), Joined("b"), Joined("agg", role=AGGREGATOR))))
+    lost = answer(1, "b", failure=failing(Cause.LOST_WORKER))
+    assert core.handle(Wake(1.0, (lost, Left("b", Cause.LOST_WORKER)))).waiting == ""
+    strategy.finished = True
+    core.handle(Wake(2.0, (answer(0, "a"),)))
+    assert [told.work.id for told in strategy.told] == [1, 0]
+
+
 def test_the_round_goes_on_when_the_missing_worker_is_back() -> None:
     stage = Stage(Script(gradient(0, "a"), gradient(1, "b")), WaitFor(1), workers="ab", min_workers=2)
     stage.wake(answer(1, "b", failure=failing(Cause.LOST_WORKER)), Left("b", Cause.LOST_WORKER))
