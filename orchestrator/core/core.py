@@ -73,6 +73,7 @@ class Core:
         self._seed, self._min_workers, self._patience_s = seed, min_workers, patience_s
         self._expected = workers
         self._grace_ends_s = inf  # until the first worker joined
+        self._short = True  # of workers, as of the latest wake
         self._placement = Placement()
         self._history = History()
         self._troubles = Troubles()
@@ -96,6 +97,7 @@ class Core:
                 self._join(event)
             else:
                 self._leave(event)
+        self._short = self._too_few()
         self._settle()
         for _ in range(ASKS_PER_WAKE):
             if self._due:
@@ -112,9 +114,11 @@ class Core:
         else:
             raise self._failed("the strategy asks for work that cannot be placed, over and over")
         self._close_rounds()
-        waiting = "" if self.finished else self._waiting()
-        if not waiting and not self.finished and not self._placement.flights:
-            raise self._failed("nothing is outstanding, the strategy asks for nothing and is not finished")
+        waiting = ""
+        if not self.strategy.finished:
+            waiting = self._waiting()
+            if not waiting and not self._placement.flights:
+                raise self._failed("nothing is outstanding, the strategy asks for nothing and is not finished")
         self.wakes += 1
         return Actions(self._submit, self._cancel, self._told, self._rows, self._decided, self._closed, waiting)
 
@@ -302,7 +306,7 @@ class Core:
         asked: the strategy has just been asked, so workers still idle will get no more work of these rounds.
         """
         for round_ in self._rounds.values():
-            if not round_.open or not round_.counted or self._too_few():
+            if self._short or not round_.counted or not round_.open:
                 continue
             if round_.undecided:
                 self._decide(round_)
@@ -407,7 +411,7 @@ class Core:
         return missing
 
     def _missing(self) -> str:
-        if self._too_few():
+        if self._short:
             return f"{len(self._placement.present[WORKER])} of at least {self._needed} workers are connected"
         for role, queue in self._placement.waiting.items():
             if queue and not self._placement.present.get(role):
