@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from orchestrator.core import Core
-from orchestrator.driver import Engine, drive
+from orchestrator.driver import Engine
 from orchestrator.errors import RunFailed
 from orchestrator.journal.codec import encode
 from orchestrator.journal.file import FileJournal
@@ -246,7 +246,10 @@ def run_to_end(world: World, knife: Knife, *, survives: bool, torn: random.Rando
         engine: Engine | None = None
         try:
             engine = engine_of(world, knife, Notebook())
-            drive(engine)
+            while (
+                not engine.core.finished
+            ):  # `drive`, without the 0.1 s that its collector takes to freeze a test suite
+                engine.step()
             return kills, weights_of(engine.core, engine.values)
         except RunFailed:
             return kills, ()
