@@ -48,6 +48,10 @@ class Troubles:
     last_error: str = ""
     latest: dict[str, tuple[str, str]] = field(default_factory=dict)
 
+    @property
+    def any(self) -> bool:
+        return bool(self.last_error or self.latest)
+
     def succeeded(self, worker: str) -> None:
         self.last_error = ""
         self.latest.pop(worker, None)

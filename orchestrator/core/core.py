@@ -129,14 +129,15 @@ class Core:
     @property
     def deadline_s(self) -> float | None:
         """When the core wants to be woken though nothing happened, on the pool's clock."""
-        deadlines = [
-            round_.decision.deadline_s
-            for round_ in self._rounds.values()
-            if round_.open and round_.decision is not None and round_.decision.deadline_s is not None
-        ]
+        earliest_s = inf
+        for round_ in self._rounds.values():
+            decision = round_.decision
+            if decision is not None and decision.deadline_s is not None and round_.open:
+                earliest_s = min(earliest_s, decision.deadline_s if decision.deadline_s > self.now_s else inf)
         if self._missing_since is not None:
-            deadlines += [self._missing_since + self._patience_s, self._grace_ends_s]
-        return min((deadline for deadline in deadlines if deadline > self.now_s), default=None)
+            for deadline_s in (self._missing_since + self._patience_s, self._grace_ends_s):
+                earliest_s = min(earliest_s, deadline_s if deadline_s > self.now_s else inf)
+        return earliest_s if earliest_s < inf else None
 
     @property
     def outstanding(self) -> list[Assignment]:
@@ -208,7 +209,8 @@ class Core:
         if result.failure is not None:
             self._take_failure(flight, result, result.failure)
             return
-        self._troubles.succeeded(result.worker)
+        if self._troubles.any:
+            self._troubles.succeeded(result.worker)
         told = Told(work, result, flight.dispatched_s)
         if work.counts is not Counts.QUORUM:
             self._due.append(told)
@@ -310,13 +312,12 @@ class Core:
                 continue
             if round_.undecided:
                 self._decide(round_)
-            if round_.due(self.now_s) or (asked and self._reachable(round_) == len(round_.counted)):
+            if round_.due(self.now_s) or (asked and not round_.pending and not self._may_grow(round_)):
                 self._meet(round_)
 
-    def _reachable(self, round_: Round) -> int:
-        if round_.pending:  # the common case, without looking at anybody
-            return len(round_.counted) + len(round_.pending)
-        return round_.reachable(self._may_be_asked())
+    def _may_grow(self, round_: Round) -> bool:
+        """Whether somebody may still be asked for a result of a round that has nothing out."""
+        return round_.reachable(self._may_be_asked()) > len(round_.counted)
 
     def _may_be_asked(self) -> Iterator[str]:
         """Workers that the strategy will look at again: those that are busy, and those that have just become free."""

@@ -136,6 +136,8 @@ class Placement:
         self._touched.clear()
         for role, queue in self.waiting.items():
             free = self.free.get(role)
+            if not queue or not free:
+                continue
             skipped: list[Pending] = []
             while queue and free:
                 pending = queue.popleft()
