@@ -104,7 +104,7 @@ class JournalDamaged(BadInput):
     def __str__(self) -> str:
         return (
             f"{self.file}, byte {self.offset}: {self.reason}. Nothing was changed. "
-            "If the run has a copy in its storage, restore the journal from there; otherwise start a new run."
+            "If the run has a copy in its storage, move its folder away and run `ripieno restore RUN --storage URI`."
         )
 
 
@@ -132,7 +132,7 @@ class CopyConflict(RipienoError):
     def __str__(self) -> str:
         return (
             f"{self.file} in the storage is not the one that this run wrote, so another journal was copied there, and "
-            "nothing was overwritten. If this machine lost its disk, restore the journal before resuming; if two "
+            "nothing was overwritten. If this machine lost its disk, `ripieno restore` comes before resuming; if two "
             "engines run from copies of one journal, stop one of them."
         )
 

@@ -145,6 +145,20 @@ def resume(run: RunName, state: State = RUNS, json: Json = False) -> None:
 
 
 @app.command()
+def restore(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's whole id.")],
+    storage: Annotated[str, typer.Option("--storage", metavar="URI", help="As its spec has it: a path, s3://, gs://.")],
+    state: State = RUNS,
+) -> None:
+    """Bring back a run whose disk is lost, from the copy in its storage; then it can be resumed."""
+    from orchestrator.fetch import fetch
+
+    for sentence in fetch(storage, run, state):
+        print(sentence)
+    print(f"{run} is in {state} again; go on with: ripieno resume {run} --state {state}")
+
+
+@app.command()
 def replay(run: RunName, state: State = RUNS, json: Json = False) -> None:
     """Do a run again from its journal, and compare every decision and the final weights. Exit 1 if they differ."""
     folder = _find(run, state)

@@ -63,7 +63,7 @@ class JournalCopy:
             self._storage.remove(name)
 
     def restore(self) -> tuple[str, ...]:
-        """Fetches the copy into the run's folders, which must be there and should be empty.
+        """Fetches the copy into the run's folders, which it makes; they should be empty.
 
         The journal ends before the first segment that is missing or damaged. Returns a sentence for each file that
         could not be had.
@@ -72,6 +72,8 @@ class JournalCopy:
             JournalDamaged: there is no copy, or its manifest cannot be read. OSError: of either side.
         """
         manifest = self._manifest()
+        for folder in self._folders.values():
+            folder.mkdir(parents=True, exist_ok=True)
         lost: list[str] = []
         whole = True
         for name in sorted(manifest, key=_kind_and_number):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from torch.nn import functional
 
 from orchestrator.errors import JournalDamaged, RunExists
 from orchestrator.explain import decisions
+from orchestrator.fetch import fetch
 from orchestrator.folder import shared_memory_of
 from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.records import Ended, Resumed
@@ -164,6 +166,22 @@ def test_a_journal_that_may_forget_is_copied_and_resumed_all_the_same(tmp_path: 
     assert done.metrics["test_accuracy"] > 0.8
     assert (storage / done.run / "journal" / "manifest.json").exists()
     assert list((storage / done.run / "values").iterdir())
+
+
+def test_a_run_that_lost_its_disk_goes_on_from_its_copy(tmp_path: Path) -> None:
+    storage, state = tmp_path / "elsewhere", tmp_path / "runs"
+    spec = digits_spec(state).model_copy(update={"storage": str(storage)})
+    stop = StopAfter(40)
+    stopped = start(spec, open_pool=inline, observers=[stop], stop=stop)
+    with pytest.raises(RunExists):
+        fetch(str(storage), stopped.run, state)
+    rmtree(state)
+    assert fetch(str(storage), stopped.run, state) == ()
+    done = resume(stopped.folder, open_pool=inline)
+    assert done.outcome == "done"
+    assert replay(done.folder).weights_sha256 == done.weights_sha256
+    with pytest.raises(JournalDamaged):
+        fetch(str(storage), "never", state)
 
 
 def test_the_decisions_say_how_many_and_why(tmp_path: Path) -> None:

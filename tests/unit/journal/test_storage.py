@@ -99,7 +99,7 @@ def test_a_new_journal_never_replaces_the_one_that_is_there(tmp_path: Path, stor
     before = {name: bytes(storage.read(name)) for name in storage.names()}
     forgetful = Machine(tmp_path / "second", storage)
     forgetful.snapshots.save(1, {})
-    with pytest.raises(CopyConflict, match=r"restore the journal before resuming"):
+    with pytest.raises(CopyConflict, match=r"ripieno restore` comes before resuming"):
         forgetful.run(wakes=7, snapshot_every=7)
     assert {name: bytes(storage.read(name)) for name in storage.names()} == before
 

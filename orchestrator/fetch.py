@@ -1,0 +1,33 @@
+"""A run whose disk is lost, brought back from the copy in its storage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.errors import RunExists
+from orchestrator.folder import RunFolder
+from orchestrator.journal.durable import write_durably
+from orchestrator.journal.reader import JournalReader
+from orchestrator.journal.storage import JournalCopy
+from orchestrator.spec import TrainSpec
+from orchestrator.storage import Storage
+
+
+def fetch(storage: str, run: str, state: Path) -> tuple[str, ...]:
+    """Makes the run's folder in the state folder as its newest copy has it; then it can be resumed or replayed.
+
+    storage: as the run's spec has it. Returns a sentence for each file of the copy that could not be had; what came
+    after the copy was made is lost, and is computed again.
+    Raises:
+        RunExists: there is such a run in the state folder already. JournalDamaged: there is no copy of it.
+    """
+    files = RunFolder(state.resolve() / run)
+    if files.path.exists():
+        raise RunExists(files.run, str(files.path))
+    copy = JournalCopy(Storage(f"{storage}/{run}/journal"), files.journal, files.snapshots)
+    lost = copy.restore()
+    started = JournalReader(files.journal, run).started()
+    assert started is not None, "the first record is in a segment of its own, which every copy has"
+    spec = TrainSpec.model_validate(started.spec)
+    write_durably(files.spec, [spec.model_dump_json(indent=2).encode(), b"\n"])
+    return lost
