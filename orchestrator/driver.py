@@ -15,6 +15,7 @@ from orchestrator.protocols import Journal, Observer, Pool, Values
 from orchestrator.records import Actions, Json, Ref, Result, Wake
 
 SNAPSHOTS_KEPT = 3
+COLLECT_EVERY = 100_000  # objects made and not freed; Python's own is 700
 
 
 class SnapshotStore(Protocol):
@@ -91,10 +92,13 @@ def drive(engine: Engine, stop: Callable[[], bool] = lambda: False) -> bool:
 
 @contextmanager
 def frozen_collector() -> Iterator[None]:
-    """What is alive already is not walked by every collection of the loop's garbage."""
+    """What is alive already is not walked by collections of the loop's garbage; and those are rare, as cycles are."""
+    thresholds = gc.get_threshold()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(COLLECT_EVERY, *thresholds[1:])
     try:
         yield
     finally:
+        gc.set_threshold(*thresholds)
         gc.unfreeze()
