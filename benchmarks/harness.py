@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -95,11 +95,6 @@ def loops_per_s(repetitions: int = 5) -> float:
             _fixed_loop()
         best = max(best, 100 / (time.perf_counter() - started))
     return best
-
-
-def median_and_range(values: Sequence[float]) -> str:
-    ordered = sorted(values)
-    return f"{_shown(ordered[len(ordered) // 2])} ({_shown(ordered[0])}-{_shown(ordered[-1])})"
 
 
 def _fixed_loop() -> int:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.assemble import core_of
-from orchestrator.errors import BadInput, JournalDamaged, RunFailed
-from orchestrator.folder import RunFolder
-from orchestrator.journal.reader import JournalReader
+from orchestrator.errors import BadInput, RunFailed
 from orchestrator.lifecycle import destination_of, model_files_of
 from orchestrator.outcome_file import load_outcome
+from orchestrator.recorded_run import read_run
 from orchestrator.replay import actions_of
-from orchestrator.spec import TrainSpec
 from orchestrator.tracking import Tracker, TrackingReport
 
 WRITER_PATIENCE_S = 120.0  # for one hand-over to a busy writer
@@ -36,17 +34,12 @@ def catch_up(folder: Path) -> TrackingReport:
         NotTracked. JournalDamaged: its start was forgotten, or it is damaged.
     Cost: the run's decisions over again, and what MLflow takes for its figures.
     """
-    files = RunFolder(folder.resolve())
-    reader = JournalReader(files.journal, files.run)
-    started = reader.started()
-    if started is None:
-        raise JournalDamaged(str(files.journal), 0, "the run was killed before it began")
-    spec = TrainSpec.model_validate(started.spec)
+    files, journal, started, spec = read_run(folder)
     if not spec.tracking.enabled:
         raise NotTracked(files.run)
     tracker = Tracker.catch_up(started, files.path, destination_of(spec, files), WRITER_PATIENCE_S)
     try:
-        for wake, actions in actions_of(core_of(spec), reader.records()):
+        for wake, actions in actions_of(core_of(spec), journal.records()):
             tracker.seen(wake, actions)
     except RunFailed:
         pass  # as it did then: that is all there is to send

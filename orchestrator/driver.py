@@ -15,7 +15,7 @@ from orchestrator.protocols import Journal, Observer, Pool, Values
 from orchestrator.records import Actions, Json, Ref, Result, Wake
 
 SNAPSHOTS_KEPT = 3
-COLLECT_EVERY = 100_000  # objects made and not freed; Python's own is 700
+COLLECT_EVERY = 100_000  # objects made and not freed
 
 
 class SnapshotStore(Protocol):

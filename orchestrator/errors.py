@@ -11,8 +11,7 @@ RipienoError
 ├── JournalLost         exit 1: another engine took over the journal that this one was writing
 ├── CopyConflict        exit 1: the storage holds another journal under this one's name
 ├── ValueConflict       exit 1: one reference, two values
-├── ValueMissing        exit 1: a reference whose value is nowhere
-└── Interrupted         exit 130: stopped on request, resumable
+└── ValueMissing        exit 1: a reference whose value is nowhere
 """
 
 
@@ -65,19 +64,6 @@ class RunFailed(RipienoError):
 
     def __str__(self) -> str:
         return "\n".join([*([self.traceback.rstrip()] if self.traceback else []), self.reason, *self.story])
-
-
-class Interrupted(RipienoError):
-    """The run was asked to stop, took a snapshot and can be resumed."""
-
-    exit_code = 130
-
-    def __init__(self, run: str) -> None:
-        super().__init__(run)
-        self.run = run
-
-    def __str__(self) -> str:
-        return f"run {self.run} was interrupted; go on with: ripieno resume {self.run}"
 
 
 class JournalHeld(BadInput):

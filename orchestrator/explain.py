@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.assemble import core_of
-from orchestrator.errors import JournalDamaged, RunFailed
-from orchestrator.folder import RunFolder
-from orchestrator.journal.reader import JournalReader
+from orchestrator.errors import RunFailed
+from orchestrator.recorded_run import read_run
 from orchestrator.records import Closed, Decided
 from orchestrator.replay import actions_of
-from orchestrator.spec import TrainSpec
 
 
 def decisions(folder: Path) -> Iterator[Decided | Closed]:
@@ -19,14 +17,9 @@ def decisions(folder: Path) -> Iterator[Decided | Closed]:
 
     Raises JournalDamaged. Cost: 30 µs a result, and each decision over again.
     """
-    files = RunFolder(folder)
-    reader = JournalReader(files.journal, files.run)
-    started = reader.started()
-    if started is None:
-        raise JournalDamaged(str(files.journal), 0, "the run was killed before it began")
-    core = core_of(TrainSpec.model_validate(started.spec))
+    run = read_run(folder)
     try:
-        for _, actions in actions_of(core, reader.records()):
+        for _, actions in actions_of(core_of(run.spec), run.journal.records()):
             yield from actions.decided
             yield from actions.closed
     except RunFailed:

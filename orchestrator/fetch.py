@@ -7,9 +7,8 @@ from pathlib import Path
 from orchestrator.errors import RunExists
 from orchestrator.folder import RunFolder
 from orchestrator.journal.durable import write_durably
-from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.storage import JournalCopy
-from orchestrator.spec import TrainSpec
+from orchestrator.recorded_run import read_run
 from orchestrator.storage import Storage
 
 
@@ -26,8 +25,6 @@ def fetch(storage: str, run: str, state: Path) -> tuple[str, ...]:
         raise RunExists(files.run, str(files.path))
     copy = JournalCopy(Storage(f"{storage}/{run}/journal"), files.journal, files.snapshots)
     lost = copy.restore()
-    started = JournalReader(files.journal, run).started()
-    assert started is not None, "the first record is in a segment of its own, which every copy has"
-    spec = TrainSpec.model_validate(started.spec)
+    spec = read_run(files.path).spec
     write_durably(files.spec, [spec.model_dump_json(indent=2).encode(), b"\n"])
     return lost

@@ -53,5 +53,6 @@ class Keeper:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._copy is not None:
+            self._journal.close_segment()
             self._thread.submit(self._copy_now, self._copy)
         self._thread.shutdown(wait=True)

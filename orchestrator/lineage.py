@@ -26,8 +26,8 @@ class Lineage:
     def __contains__(self, work_id: int) -> bool:
         return work_id in self._works
 
-    def rebuild(self, wanted: Collection[Ref], values: Values, execute: Execute) -> int:
-        """Puts every wanted value that is missing, and says how many works it did again.
+    def rebuild(self, wanted: Collection[Ref], values: Values, execute: Execute) -> None:
+        """Puts every wanted value that is missing.
 
         Inputs always come from lower work ids, so doing them in order of id is enough. What has served is let go.
         Raises ValueMissing: a value that neither was kept nor can be made again.
@@ -55,4 +55,3 @@ class Lineage:
             served = [ref for ref in self._works[work_id].inputs.values() if last_use[ref] == work_id]
             unused = [ref for ref in outputs.values() if ref not in last_use]
             values.release([ref for ref in (*served, *unused) if ref not in wanted])
-        return len(needed)

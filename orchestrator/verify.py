@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.assemble import core_of
-from orchestrator.errors import JournalDamaged
-from orchestrator.folder import RunFolder
-from orchestrator.journal.reader import JournalReader
 from orchestrator.local import Local
 from orchestrator.outcome import Replayed
+from orchestrator.recorded_run import read_run
 from orchestrator.replay import Comparison
-from orchestrator.spec import TrainSpec
 from orchestrator.strategies import SyncTraining
 from orchestrator.values.memory import MemoryValues
 from trainers import fingerprint
@@ -24,15 +21,10 @@ def replay(folder: Path) -> Replayed:
     Raises JournalDamaged; its start may have been forgotten (`keep_journal: since_snapshot`).
     Cost: the counted gradients and the steps, one after another.
     """
-    files = RunFolder(folder)
-    reader = JournalReader(files.journal, files.run)
-    started = reader.started()
-    if started is None:
-        raise JournalDamaged(str(files.journal), 0, "the run was killed before it began")
-    spec = TrainSpec.model_validate(started.spec)
+    files, journal, started, spec = read_run(folder)
     core = core_of(spec)
     comparison = Comparison(core)
-    comparison.run(reader.records())
+    comparison.run(journal.records())
     strategy = core.strategy
     assert isinstance(strategy, SyncTraining)
     weights_sha256 = ""
