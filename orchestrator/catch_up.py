@@ -10,7 +10,7 @@ from orchestrator.lifecycle import destination_of, model_files_of
 from orchestrator.outcome_file import load_outcome
 from orchestrator.recorded_run import read_run
 from orchestrator.replay import actions_of
-from orchestrator.tracking import Tracker, TrackingReport
+from orchestrator.tracking import Final, Tracker, TrackingReport
 
 WRITER_PATIENCE_S = 120.0  # for one hand-over to a busy writer
 TIMEOUT_S = 600.0  # for the rest, once all was handed over
@@ -45,6 +45,5 @@ def catch_up(folder: Path) -> TrackingReport:
         pass  # as it did then: that is all there is to send
     outcome = load_outcome(files.path)
     model = model_files_of(spec, files) if files.model.exists() else None
-    return tracker.finish(
-        outcome.outcome if outcome else "interrupted", outcome.metrics if outcome else {}, model, TIMEOUT_S
-    )
+    final = Final(outcome.outcome, outcome.metrics, model) if outcome else Final("interrupted", model=model)
+    return tracker.finish(final, TIMEOUT_S)

@@ -36,7 +36,7 @@ from orchestrator.spec import TrainSpec
 from orchestrator.storage import Storage
 from orchestrator.strategies import SyncTraining
 from orchestrator.summary import Summary, final_metrics, summarise
-from orchestrator.tracking import Destination, ModelFiles, Tracker, TrackingReport, commit_of
+from orchestrator.tracking import Destination, Final, ModelFiles, Tracker, TrackingReport, commit_of
 from orchestrator.values.persisted import Persisted
 from orchestrator.values.shared import SharedValues
 from trainers import fingerprint, machine, make_deterministic
@@ -172,7 +172,8 @@ class Run:
             outcome, reason = "failed", str(failed)
             self._end(Ended("failed", failed.reason, "", core.decisions if core else ""))
         summary = summarise(self.spec, self.journal.records()) if self.spec.keep_journal == "all" else seen_here
-        report = tracker.finish(outcome, final_metrics(summary.metrics), model, TRACKER_TIMEOUT_S) if tracker else None
+        final = Final(outcome, final_metrics(summary.metrics), model)
+        report = tracker.finish(final, TRACKER_TIMEOUT_S) if tracker else None
         if report is not None and not report.complete:
             _log.warning("tracking_incomplete", message=report.message)
         result = self._outcome(outcome, reason, weights_sha256, summary, report)

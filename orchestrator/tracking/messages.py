@@ -9,21 +9,9 @@ from typing import Any, BinaryIO
 import msgspec
 
 from orchestrator.tracking.entries import Entry
+from orchestrator.tracking.final import Final
 
 _LENGTH = struct.Struct("!I")
-
-
-class ModelFiles(msgspec.Struct, frozen=True):
-    """What a trained model is made of.
-
-    weights: safetensors, as `safetensors.torch.save_model` writes it. task, arguments: `package.module:Class` and what
-    its `model()` was called with. example: safetensors with one batch of the model's input, called "input".
-    """
-
-    weights: Path
-    task: str
-    arguments: dict[str, Any]
-    example: Path
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):
@@ -46,11 +34,9 @@ class Entries(msgspec.Struct, frozen=True, tag=True):
 
 
 class Goodbye(msgspec.Struct, frozen=True, tag=True):
-    """The last message. outcome: done, failed or interrupted. metrics: final ones. timeout_s: for all that is left."""
+    """The last message. timeout_s: for all that is left."""
 
-    outcome: str
-    metrics: dict[str, float]
-    model: ModelFiles | None
+    final: Final
     timeout_s: float
 
 

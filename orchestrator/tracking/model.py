@@ -15,7 +15,7 @@ from mlflow.models import Model
 from safetensors.torch import load_file, load_model
 from torch import Tensor, nn
 
-from orchestrator.tracking.messages import ModelFiles
+from orchestrator.tracking.final import ModelFiles
 from orchestrator.tracking.mlflow_run import MlflowRun
 from orchestrator.tracking.points import Point
 from trainers import load_task

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +10,10 @@ from orchestrator.journal import codec
 from orchestrator.journal.records import Started
 from orchestrator.records import Actions, Wake
 from orchestrator.tracking.entries import Entry, Gleaner
+from orchestrator.tracking.final import Final
 from orchestrator.tracking.identity import load_identity, printable
 from orchestrator.tracking.link import Link
-from orchestrator.tracking.messages import Entries, Goodbye, Hello, Message, ModelFiles, Report
+from orchestrator.tracking.messages import Entries, Goodbye, Hello, Message, Report
 
 LOG = "tracking.log"
 HAND_OVER_S = 1.0
@@ -92,15 +92,10 @@ class Tracker:
         ):
             self._hand_over()
 
-    def finish(
-        self, outcome: str, metrics: Mapping[str, float], model: ModelFiles | None, timeout_s: float
-    ) -> TrackingReport:
-        """Ends the record, waiting for MLflow at most so long, and the writer process in any case.
-
-        outcome: done, failed or interrupted. metrics: final ones; they are linked to the model.
-        """
+    def finish(self, final: Final, timeout_s: float) -> TrackingReport:
+        """Ends the record, waiting for MLflow at most so long, and the writer process in any case."""
         self._hand_over()
-        answer = self._converse(Goodbye(outcome, dict(metrics), model, timeout_s))
+        answer = self._converse(Goodbye(final, timeout_s))
         missing = self._missing(answer)
         identity = load_identity(self._hello.folder, self._hello.uri)
         where = f"MLflow at {printable(self._hello.uri)}"

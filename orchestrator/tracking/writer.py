@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, TypeVar
 from orchestrator.journal import codec
 from orchestrator.journal.records import Started
 from orchestrator.tracking.description import started_ms
+from orchestrator.tracking.final import Final, ModelFiles
 from orchestrator.tracking.inbox import Inbox
-from orchestrator.tracking.messages import Entries, Goodbye, Hello, ModelFiles, Report, frame
+from orchestrator.tracking.messages import Entries, Goodbye, Hello, Report, frame
 from orchestrator.tracking.names import accepted
 from orchestrator.tracking.points import Point, points
 
@@ -76,13 +77,13 @@ class Writer:
             self._catching_up, self._zero_ms = hello.catching_up, started_ms(started)
             run = self._insist(lambda: _open(hello, started))
             stage = "the latest figures, and how it ended"
-            goodbye = self._log_all(run, messages) or Goodbye(ABANDONED, {}, None, 0.0)
+            goodbye = self._log_all(run, messages) or Goodbye(Final(ABANDONED), 0.0)
             stage = "how it ended"
-            final = [self._same_or_new(accepted(name), value) for name, value in goodbye.metrics.items()]
+            final = [self._same_or_new(accepted(name), value) for name, value in goodbye.final.metrics.items()]
             self._insist(lambda: run.log(final))
-            self._insist(lambda: run.end(goodbye.outcome, self._ended_ms()))
+            self._insist(lambda: run.end(goodbye.final.outcome, self._ended_ms()))
             stage = "the model"
-            if model := goodbye.model:
+            if model := goodbye.final.model:
                 of_it = [point for point in final if point.step == self._last_step()]  # others are of older weights
                 remark = self._insist(lambda: _log_model(run, model, started.paths, of_it))
         except GaveUp as error:

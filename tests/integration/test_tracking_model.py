@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file, save_model
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from orchestrator.tracking import Destination, ModelFiles, Tracker, TrackingReport
+from orchestrator.tracking import Destination, Final, ModelFiles, Tracker, TrackingReport
 from tests.support.tracking import only_run, sqlite_uri, started, track, training
 from trainers import Split, Task
 
@@ -86,7 +86,7 @@ def record(folder: Path, files: ModelFiles, experiment: str) -> tuple[TrackingRe
     rows = [row for _, actions in history for row in actions.rows]
     metrics = {name: value for row in rows for name, value in row.metrics.items() if name.endswith("accuracy")}
     assert metrics.keys() == {"validation_accuracy", "test_accuracy"}  # the former is of weights before the last
-    report = tracker.finish("done", metrics, files, PATIENCE_S)
+    report = tracker.finish(Final("done", metrics, files), PATIENCE_S)
     client = MlflowClient(destination.uri)
     return report, only_run(client, experiment), client
 

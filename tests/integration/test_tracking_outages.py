@@ -22,7 +22,7 @@ import pytest
 from mlflow import MlflowClient
 
 from orchestrator.records import Actions, Row, Wake
-from orchestrator.tracking import Destination, Tracker
+from orchestrator.tracking import Destination, Final, Tracker
 from orchestrator.tracking.identity import load_identity
 from orchestrator.tracking.tracker import HAND_OVER_ENTRIES, LOG
 from tests.support.tracking import History, only_run, plain_rounds, points_of, started, stored_points, track, until
@@ -116,7 +116,7 @@ def test_a_server_may_be_absent_hang_die_and_come_back(tmp_path: Path, folder: P
         server.stop()
         track(tracker, rounds(2))  # dead
         server.start()
-        report = tracker.finish("done", {}, None, PATIENCE_S)
+        report = tracker.finish(Final("done"), PATIENCE_S)
         assert report.complete, report.message
         run = only_run(client, "experiment")
         assert run.info.run_id == report.mlflow_run_id
@@ -159,7 +159,7 @@ def test_a_server_that_only_fails_is_named_at_the_end_with_what_to_do(folder: Pa
         tracker = Tracker.start(started(), folder, Destination(uri, "experiment"))
         until(lambda: asked, PATIENCE_S)
         track(tracker, rounds(0))
-        report = tracker.finish("done", {}, None, timeout_s=10.0)
+        report = tracker.finish(Final("done"), timeout_s=10.0)
     assert not report.complete
     assert report.mlflow_run_id is None
     assert uri in report.message
@@ -176,7 +176,7 @@ def test_a_server_that_never_answers_is_waited_for_no_longer_than_asked(folder: 
         connection, _ = silent.accept()  # the writer is now waiting for an answer
         with closing(connection):
             track(tracker, rounds(0))
-            report = tracker.finish("done", {}, None, timeout_s=0.5)
+            report = tracker.finish(Final("done"), timeout_s=0.5)
     assert not report.complete
     assert "ripieno track sync r-1" in report.message
 
@@ -186,7 +186,7 @@ def test_without_mlflow_a_run_goes_on_unrecorded(folder: Path, monkeypatch: pyte
     monkeypatch.syspath_prepend(folder)
     tracker = Tracker.start(started(), folder, Destination("http://127.0.0.1:1", "experiment"))
     track(tracker, rounds(0))
-    report = tracker.finish("done", {}, None, timeout_s=10.0)
+    report = tracker.finish(Final("done"), timeout_s=10.0)
     assert not report.complete
     assert "No module named mlflow" in report.message
 
@@ -196,7 +196,7 @@ def test_what_cannot_be_sent_does_not_raise(folder: Path) -> None:
     row = Row(1, {"loss": object()})  # type: ignore[dict-item]
     for _ in range(HAND_OVER_ENTRIES):
         tracker.seen(Wake(0.0, ()), Actions((), (), rows=[row]))
-    report = tracker.finish("done", {"loss": object()}, None, timeout_s=10.0)  # type: ignore[dict-item]
+    report = tracker.finish(Final("done", {"loss": object()}), timeout_s=10.0)  # type: ignore[dict-item]
     assert not report.complete
     assert "could not be sent" in report.message
 
@@ -205,7 +205,7 @@ def test_without_a_writer_a_run_goes_on_unrecorded(folder: Path, monkeypatch: py
     monkeypatch.setattr(sys, "executable", str(folder / "no-such-python"))
     tracker = Tracker.start(started(), folder, Destination("http://127.0.0.1:1", "experiment"))
     track(tracker, rounds(0))
-    report = tracker.finish("done", {}, None, timeout_s=60.0)
+    report = tracker.finish(Final("done"), timeout_s=60.0)
     assert not report.complete
     assert "no-such-python" in report.message
 
@@ -215,7 +215,7 @@ def test_with_a_writer_that_dies_a_run_goes_on_unrecorded(folder: Path, monkeypa
     tracker = Tracker.start(started(), folder, Destination("http://127.0.0.1:1", "experiment"))
     for part in range(3):
         track(tracker, rounds(part))
-    report = tracker.finish("done", {}, None, timeout_s=60.0)
+    report = tracker.finish(Final("done"), timeout_s=60.0)
     assert not report.complete
 
 
@@ -227,6 +227,6 @@ def test_a_writer_that_does_not_read_costs_figures_and_no_time(folder: Path, mon
     history = rounds(0)
     for _ in range(300):  # more than the line and the outbox hold
         track(tracker, history)
-    report = tracker.finish("done", {}, None, timeout_s=0.5)
+    report = tracker.finish(Final("done"), timeout_s=0.5)
     assert not report.complete
     assert "no room" in report.message

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from orchestrator.tracking import Destination, Tracker
+from orchestrator.tracking import Destination, Final, Tracker
 from orchestrator.tracking.identity import load_identity
 from tests.support.tracking import (
     only_run,
@@ -46,7 +46,7 @@ def test_a_run_is_recorded_whole_and_goes_on_after_a_resume(folder: Path, destin
 
     tracker = Tracker.start(started(), folder, destination)
     track(tracker, history[:half])
-    first = tracker.finish("interrupted", {}, None, PATIENCE_S)
+    first = tracker.finish(Final("interrupted"), PATIENCE_S)
     assert first.complete, first.message
     assert first.mlflow_run_id == load_identity(folder, destination.uri)
     client = MlflowClient(destination.uri)
@@ -55,7 +55,7 @@ def test_a_run_is_recorded_whole_and_goes_on_after_a_resume(folder: Path, destin
     tracker = Tracker.start(started(), folder, destination)
     track(tracker, history[half - 20 :])  # what came after the last snapshot is seen again
     last = history[-1][1].rows[-1].metrics
-    report = tracker.finish("done", {**last, "goodput": 0.8}, None, PATIENCE_S)
+    report = tracker.finish(Final("done", {**last, "goodput": 0.8}), PATIENCE_S)
     assert report.complete, report.message
     assert report.mlflow_run_id == first.mlflow_run_id
 
@@ -79,7 +79,7 @@ def test_runs_that_start_at_once_on_no_database_share_one(tmp_path: Path, destin
         trackers.append(Tracker.start(started(folder.name), folder, destination))
     for tracker in trackers:
         track(tracker, plain_rounds(1, 3))
-    reports = [tracker.finish("done", {}, None, PATIENCE_S) for tracker in trackers]
+    reports = [tracker.finish(Final("done"), PATIENCE_S) for tracker in trackers]
     assert all(report.complete for report in reports), reports
     client = MlflowClient(destination.uri)
     for report in reports:
@@ -91,11 +91,11 @@ def test_catching_up_sends_what_is_missing_and_nothing_twice(folder: Path, desti
     history = plain_rounds(1, 2500)
     tracker = Tracker.start(started(), folder, destination)
     track(tracker, history[:300] + history[900:1400])
-    assert tracker.finish("failed", {}, None, PATIENCE_S).complete
+    assert tracker.finish(Final("failed"), PATIENCE_S).complete
 
     tracker = Tracker.catch_up(started(), folder, destination, PATIENCE_S)
     track(tracker, history)
-    report = tracker.finish("done", {"loss": 1 / 2500}, None, PATIENCE_S)
+    report = tracker.finish(Final("done", {"loss": 1 / 2500}), PATIENCE_S)
     assert report.complete, report.message
     client = MlflowClient(destination.uri)
     run = only_run(client, "experiment")
@@ -106,7 +106,7 @@ def test_catching_up_sends_what_is_missing_and_nothing_twice(folder: Path, desti
 ENGINE = """
 import sys, time
 from pathlib import Path
-from orchestrator.tracking import Destination, Tracker
+from orchestrator.tracking import Destination, Final, Tracker
 from tests.support.tracking import plain_rounds, started
 tracker = Tracker.start(started(), Path(sys.argv[1]), Destination(sys.argv[2], "experiment"))
 for wake, actions in plain_rounds(1, 1000):
@@ -139,7 +139,7 @@ def test_a_run_that_was_deleted_in_mlflow_is_said_to_be_missing(folder: Path, de
     run_id = until(lambda: load_identity(folder, destination.uri), PATIENCE_S)
     MlflowClient(destination.uri).delete_run(run_id)
     track(tracker, plain_rounds(1, 3))
-    report = tracker.finish("done", {}, None, PATIENCE_S)
+    report = tracker.finish(Final("done"), PATIENCE_S)
     assert not report.complete
     assert "active" in report.message
     assert "ripieno track sync r-1" in report.message

@@ -3,6 +3,7 @@
 import io
 import os
 
+from orchestrator.tracking.final import Final
 from orchestrator.tracking.inbox import Inbox
 from orchestrator.tracking.messages import Goodbye, Message, Report, frame
 
@@ -23,13 +24,13 @@ def test_messages_come_in_order_and_then_none() -> None:
 
 
 def test_after_a_goodbye_without_time_there_is_no_patience() -> None:
-    inbox = Inbox(said(Goodbye("done", {}, None, 0.0)))
+    inbox = Inbox(said(Goodbye(Final("done"), 0.0)))
     all_of(inbox)
     assert not inbox.pause(60.0)
 
 
 def test_after_a_goodbye_with_time_a_pause_is_short() -> None:
-    inbox = Inbox(said(Goodbye("done", {}, None, 60.0)))
+    inbox = Inbox(said(Goodbye(Final("done"), 60.0)))
     all_of(inbox)
     assert inbox.pause(60.0)
 
@@ -39,7 +40,7 @@ def test_while_the_line_is_open_a_pause_ends_by_itself() -> None:
     with os.fdopen(read, "rb") as stream, os.fdopen(write, "wb") as line:
         inbox = Inbox(stream)
         assert inbox.pause(0.01)
-        line.write(frame(Goodbye("done", {}, None, 0.0)))
+        line.write(frame(Goodbye(Final("done"), 0.0)))
         line.flush()
         assert inbox.take()
         line.close()

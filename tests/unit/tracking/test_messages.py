@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from orchestrator.records import Row
 from orchestrator.tracking.entries import Entry
+from orchestrator.tracking.final import Child, Final, ModelFiles
 from orchestrator.tracking.messages import (
     Entries,
     Goodbye,
     Hello,
     Message,
-    ModelFiles,
     Report,
     frame,
     parse,
@@ -22,10 +22,12 @@ from orchestrator.tracking.messages import (
 )
 from tests.support.tracking import closed_round
 
+MODEL = ModelFiles(Path("w"), "a:B", {"width": [1, 2]}, Path("e"))
+CHILD = Child("trial-1", "first", {"lr": "0.1"}, [("loss", float("inf"), 3)], 1.0, 2.5, MODEL)
 SAID: list[Message] = [
     Hello(b"\x01", Path("/runs/r-1"), "sqlite:///m.db", "x", False),
     Entries([Entry(1.5, [Row(1, {"loss": float("inf")})], [closed_round(1, 0.0, 1.5)], 4, 3)]),
-    Goodbye("done", {"accuracy": 0.9}, ModelFiles(Path("w"), "a:B", {"width": [1, 2]}, Path("e")), 30.0),
+    Goodbye(Final("done", {"accuracy": 0.9}, MODEL, Path("r"), [CHILD], "clothes", {"a": "b"}), 30.0),
     Report(["the model (gone)"], ""),
 ]
 
