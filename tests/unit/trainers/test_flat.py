@@ -43,6 +43,22 @@ def test_the_state_of_the_weights_is_the_models_state_dict() -> None:
     assert fingerprint(state) == fingerprint(flat.module.state_dict())
 
 
+def test_a_state_dict_and_its_flat_value_are_each_others_inverse() -> None:
+    model = FlatModel(Tied(), CPU)
+    layout, weights = model.layout, model.weights()
+    assert fingerprint(layout.flattened(model.module.state_dict())) == fingerprint(weights)
+    assert layout.distinct(weights).keys() == {"embedding.weight", "scale"}
+    assert fingerprint(layout.flattened(layout.distinct(weights))) == fingerprint(weights)
+
+
+def test_a_state_dict_of_another_model_is_refused_with_the_tensors_name() -> None:
+    layout = Layout.of(nn.Linear(3, 2))
+    with pytest.raises(WeightsMismatch, match=r"a state_dict holds extra where this model has bias"):
+        layout.flattened({"weight": torch.zeros(2, 3), "extra": torch.zeros(1)})
+    with pytest.raises(WeightsMismatch, match=r"weight holds \[3, 2\] of torch.float32"):
+        layout.flattened({"weight": torch.zeros(3, 2), "bias": torch.zeros(2)})
+
+
 @pytest.mark.parametrize("make", [Tied, lambda: nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Linear(5, 2))])
 def test_weights_loaded_are_the_weights_read_back(make: type[nn.Module]) -> None:
     source, target = FlatModel(make(), CPU), FlatModel(make(), CPU)
