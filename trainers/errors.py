@@ -5,6 +5,9 @@ TrainersError
 ├── ArgumentInvalid       an argument that the task's model() does not take
 ├── OptimizerInvalid      a name or an option that torch.optim does not have, or that cannot work here
 ├── DataInvalid           a file of a data set is missing or damaged
+├── LabelsMissing         a data set without one class for each sample
+├── PartitionImpossible   fewer samples than the clients are to have
+├── SamplesMissing        fewer samples than are to be drawn
 ├── BlockMissing          this machine has fewer samples than the run counts on
 ├── ModelUnsupported      a model that cannot lie in one flat buffer
 ├── WeightsMismatch       a value made by another model
@@ -67,6 +70,46 @@ class DataInvalid(TrainersError):
 
     def __str__(self) -> str:
         return f"{self.file}: {self.problem}"
+
+
+class LabelsMissing(TrainersError):
+    """Classes are needed and the data set does not say them. problem: a clause."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return (
+            f"this data set has no class for each sample: {self.problem}. "
+            "Give it an attribute `labels` of integers [samples], or use what needs no classes (partition: iid)."
+        )
+
+
+class PartitionImpossible(TrainersError):
+    """Fewer samples than clients · minimum."""
+
+    def __init__(self, samples: int, clients: int, minimum: int) -> None:
+        super().__init__(samples, clients, minimum)
+        self.samples, self.clients, self.minimum = samples, clients, minimum
+
+    def __str__(self) -> str:
+        return (
+            f"{self.clients:,} clients with {self.minimum:,} samples each at least need "
+            f"{self.clients * self.minimum:,} training samples, and there are {self.samples:,}. "
+            f"Use at most {self.samples // self.minimum:,} clients, or a smaller minimum."
+        )
+
+
+class SamplesMissing(TrainersError):
+    """More samples are to be drawn than there are."""
+
+    def __init__(self, wanted: int, samples: int) -> None:
+        super().__init__(wanted, samples)
+        self.wanted, self.samples = wanted, samples
+
+    def __str__(self) -> str:
+        return f"{self.wanted:,} samples are to be drawn of {self.samples:,}: ask for at most {self.samples:,}."
 
 
 class BlockMissing(TrainersError):
