@@ -25,24 +25,28 @@ def weighted_mean(tensors: Sequence[Tensor], samples: Sequence[float]) -> Tensor
     Cost: 0.16 ms, 1.8 ms, 20 ms for four of 0.1M, 1M, 10M float32 numbers.
     """
     total = sum(samples)
-    shares = [count / total for count in samples]
+    return weighted_sum(tensors, [count / total for count in samples])
+
+
+def weighted_sum(tensors: Sequence[Tensor], factors: Sequence[float]) -> Tensor:
+    """Σᵢ fᵢ·tᵢ in float64, as a new tensor of the inputs' dtype. All as for `weighted_mean`, but factors of any size."""
     flats = [tensor.reshape(-1) for tensor in tensors]
-    mean = torch.empty_like(flats[0])
-    scratch = [torch.empty(min(CHUNK, len(mean)), dtype=torch.float64) for _ in range(3)]
-    for start in range(0, len(mean), CHUNK):
-        out = mean[start : start + CHUNK]
+    total = torch.empty_like(flats[0])
+    scratch = [torch.empty(min(CHUNK, len(total)), dtype=torch.float64) for _ in range(3)]
+    for start in range(0, len(total), CHUNK):
+        out = total[start : start + CHUNK]
         whole, partial, term = (buffer[: len(out)] for buffer in scratch)
         for block in range(0, len(flats), BLOCK):
             target = partial if block else whole
             for number in range(block, min(block + BLOCK, len(flats))):
                 addend = target if number == block else term
-                addend.copy_(flats[number][start : start + CHUNK]).mul_(shares[number])
+                addend.copy_(flats[number][start : start + CHUNK]).mul_(factors[number])
                 if number > block:
                     target.add_(term)
             if block:
                 whole.add_(partial)
         out.copy_(whole)
-    return mean.view(tensors[0].shape)
+    return total.view(tensors[0].shape)
 
 
 def squared_norm(flat: Tensor) -> float:
