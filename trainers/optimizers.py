@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -40,11 +40,37 @@ def check_optimizer(settings: Mapping[str, Any]) -> None:
     parameters = [nn.Parameter(torch.zeros(2, 2)) for _ in range(2)]
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
-    optimizer = _make(settings, parameters)
+    optimizer = make_optimizer(settings, parameters)
     try:
         optimizer.step()
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:  # differentiable, capturable
         raise OptimizerInvalid(settings["name"], f"cannot step with these options: {error}") from error
+
+
+def make_optimizer(settings: Mapping[str, Any], parameters: Sequence[nn.Parameter]) -> optim.Optimizer:
+    """A live optimizer of torch over these parameters, for steps that nobody has to resume. Cost: 0.1 ms.
+
+    settings, and what is raised: see `check_optimizer`.
+    """
+    given = settings["name"]
+    name = given.lower()
+    if name in REFUSED:
+        raise OptimizerInvalid(given, f"cannot be used: {REFUSED[name]}. Allowed: {', '.join(_allowed())}")
+    if name not in OPTIMIZERS:
+        raise OptimizerInvalid(given, f"torch.optim has no such optimizer{did_you_mean(name, _allowed())}")
+    chosen: Any = OPTIMIZERS[name]
+    options = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in settings.items() if key != "name"
+    }
+    allowed = inspect.signature(chosen).parameters.keys() - {"params"}
+    for option in options:
+        if option not in allowed:
+            raise OptimizerInvalid(given, f"has no option {option!r}{did_you_mean(option, allowed)}")
+    try:
+        optimizer: optim.Optimizer = chosen(parameters, **options)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise OptimizerInvalid(given, f"does not take these options: {error}") from error
+    return optimizer
 
 
 class Stepper:
@@ -68,7 +94,7 @@ class Stepper:
         self._parameters = {number: nn.Parameter(shaped[number]) for number in trainable}
         if not self._parameters:
             raise OptimizerInvalid(settings["name"], "the model has no parameter that requires a gradient")
-        self._optimizer = _make(settings, list(self._parameters.values()))
+        self._optimizer = make_optimizer(settings, list(self._parameters.values()))
         self._first = dict(self._states())
 
     def first_state(self) -> Tensors:
@@ -108,28 +134,6 @@ class Stepper:
                 if value is not None:
                     assert isinstance(value, Tensor), f"{key} of {type(self._optimizer).__name__} is no tensor"
                     yield f"{STATE}{number}.{key}", value
-
-
-def _make(settings: Mapping[str, Any], parameters: list[nn.Parameter]) -> optim.Optimizer:
-    given = settings["name"]
-    name = given.lower()
-    if name in REFUSED:
-        raise OptimizerInvalid(given, f"cannot be used: {REFUSED[name]}. Allowed: {', '.join(_allowed())}")
-    if name not in OPTIMIZERS:
-        raise OptimizerInvalid(given, f"torch.optim has no such optimizer{did_you_mean(name, _allowed())}")
-    chosen: Any = OPTIMIZERS[name]
-    options = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in settings.items() if key != "name"
-    }
-    allowed = inspect.signature(chosen).parameters.keys() - {"params"}
-    for option in options:
-        if option not in allowed:
-            raise OptimizerInvalid(given, f"has no option {option!r}{did_you_mean(option, allowed)}")
-    try:
-        optimizer: optim.Optimizer = chosen(parameters, **options)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise OptimizerInvalid(given, f"does not take these options: {error}") from error
-    return optimizer
 
 
 def _allowed() -> list[str]:
