@@ -48,6 +48,7 @@ class Engine:
     def step(self) -> None:
         """One wake. A kill between any two lines loses nothing: the journal has the wake, or the pool has it again."""
         wake = self.pool.wait(self.core.deadline_s)
+        self.values.keep(self.core.lasting(wake))
         self.journal.append(wake)
         actions = self.core.handle(wake)
         self.pool.cancel(actions.cancel)

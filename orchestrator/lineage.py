@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable
 
 from orchestrator.pools.execute import Execute
 from orchestrator.protocols import Values
-from orchestrator.records import Ref, Work
+from orchestrator.records import GIVEN, Ref, Work
 
 
 def maker(ref: Ref) -> int:
-    """Id of the work whose output this is."""
-    return int(ref.partition(".")[0])
+    """Id of the work whose output this is; -1: of none, it was there before the run."""
+    return -1 if ref.startswith(GIVEN) else int(ref.partition(".")[0])
 
 
 class Lineage:

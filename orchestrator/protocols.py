@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from orchestrator.records import Actions, Assignment, Decision, Evidence, Json, Ref, Row, Told, Wake, Work
+from orchestrator.records import Actions, Assignment, Decision, Evidence, Json, Model, Ref, Row, Told, Wake, Work
 
 if TYPE_CHECKING:
     from orchestrator.journal.records import Record
@@ -39,8 +39,15 @@ class Strategy(Protocol):
         """All results due since the last tell, in order of arrival: a closed round's, ASIDE and REQUIRED ones at once,
         late KEEP ones, and work that failed for good. Returns figures for the record."""
 
+    def may_ask(self, worker: str) -> bool:
+        """Whether this worker may yet be asked, in the open round, for work of the quorum that names its worker."""
+
     @property
     def finished(self) -> bool: ...
+
+    @property
+    def model(self) -> Model | None:
+        """What the run would hand over now; None: nothing yet."""
 
     @property
     def signals(self) -> Mapping[str, float]:
@@ -101,6 +108,9 @@ class Values(Protocol):
 
     def persist(self, refs: Collection[Ref]) -> None:
         """Makes them survive this machine's processes; each reference is written once."""
+
+    def keep(self, refs: Collection[Ref]) -> None:
+        """Persists them for as long as the run's record lasts; `retain` passes them over. The last bytes count."""
 
     def release(self, refs: Collection[Ref]) -> None:
         """Lets go of these in memory; persisted ones can still be had. Those that are not there are passed over."""

@@ -17,6 +17,9 @@ else:
 Ref = NewType("Ref", str)
 """An immutable value, named by who made it: `<work id>.<output>`. Identity, never an address, never reused."""
 
+GIVEN = "given."
+"""How references of values begin that were there before the run: `given.<name>`."""
+
 ANY = ""
 """No particular worker."""
 
@@ -70,6 +73,8 @@ class Work(NamedTuple):
         and begins anew with the next work asked; what is out by then is late, so they ask with KEEP.
     kind: which function of `trainers` answers it ("init", "gradient", "aggregate", "evaluate", …).
     timeout_s: > 0; the pool ends the attempt with TIMEOUT. None: when its own hard deadline passes.
+    lasting: its outputs could not be made again, being from somebody else's data: they are kept for good before its
+        result is journalled.
     """
 
     id: int
@@ -81,6 +86,7 @@ class Work(NamedTuple):
     counts: Counts = Counts.QUORUM
     late: Late = Late.DROP
     timeout_s: float | None = None
+    lasting: bool = False
 
 
 class Assignment(NamedTuple):
@@ -157,6 +163,13 @@ class Row(NamedTuple):
     metrics: Mapping[str, float]
 
 
+class Model(NamedTuple):
+    """A trained model; arguments: what the task's `model()` was called with to make the one that `weights` are of."""
+
+    weights: Ref
+    arguments: Mapping[str, Json]
+
+
 class RoundTrip(NamedTuple):
     """From giving work to a worker until its answer; not finished: it ended early, so its duration is a floor."""
 
@@ -178,6 +191,7 @@ class Arrivals(NamedTuple):
 class Evidence(NamedTuple):
     """What a quorum may look at; mappings and sequences are live views, valid during `decide` only.
 
+    opened_s: when the round's first work was asked, on the pool's clock.
     eligible: may be asked this round. present: eligible and connected. arrived: results counted so far.
     round_trips: a present worker's last 40. arrivals: the last 50 closed rounds.
     in_flight_s: for each busy worker, how long it has been at it.
@@ -188,6 +202,7 @@ class Evidence(NamedTuple):
     """
 
     round: int
+    opened_s: float
     now_s: float
     eligible: int
     present: int

@@ -148,6 +148,16 @@ class Core:
         """All connected workers, whatever their role."""
         return list(self._placement.workers)
 
+    def lasting(self, wake: Wake) -> list[Ref]:
+        """Of the values that a wake brings, before it is handled, those that could not be made again."""
+        flights = self._placement.flights
+        return [
+            ref
+            for event in wake.events
+            if isinstance(event, Result) and event.work_id in flights and flights[event.work_id].work.lasting
+            for ref in event.outputs.values()
+        ]
+
     def unfinished(self) -> Iterator[Work]:
         """Work that is out, waits for a slot, or was answered but not told yet."""
         for flight in self._placement.flights.values():
@@ -273,7 +283,6 @@ class Core:
             round_ = self._rounds[work.round] = Round(work.round, self.now_s, self._waited_for)
         if round_ is not None and round_.open and work.counts is Counts.QUORUM:
             round_.pending.add(work.id)
-            round_.pinned |= work.place.worker != ANY
         elif round_ is not None and work.counts is Counts.REQUIRED:
             round_.required += 1
         pending = Pending(work)
@@ -320,16 +329,18 @@ class Core:
         return round_.reachable(self._may_be_asked()) > len(round_.counted)
 
     def _may_be_asked(self) -> Iterator[str]:
-        """Workers that the strategy will look at again: those that are busy, and those that have just become free."""
-        placement = self._placement
-        yield from (worker for worker in placement.busy if worker in placement.present[WORKER])
-        yield from (worker for worker in placement.idle.fresh if worker in placement.idle)
+        """Of the workers that the strategy will look at again, those that are busy or have just become free, the ones
+        that it may ask."""
+        placement, may_ask = self._placement, self.strategy.may_ask
+        yield from (worker for worker in placement.busy if worker in placement.present[WORKER] and may_ask(worker))
+        yield from (worker for worker in placement.idle.fresh if worker in placement.idle and may_ask(worker))
 
     def _decide(self, round_: Round) -> None:
         present = round_.reachable(self._may_be_asked())
-        absent = len(self._placement.known) - len(self._placement.present[WORKER])
+        absent = sum(map(self.strategy.may_ask, self._placement.absent()))
         evidence = Evidence(
             round=round_.number,
+            opened_s=round_.opened_s,
             now_s=self.now_s,
             eligible=present + absent,
             present=present,

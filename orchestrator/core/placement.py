@@ -149,6 +149,10 @@ class Placement:
             queue.extendleft(reversed(skipped))
         return given
 
+    def absent(self) -> Set[str]:
+        """Workers of role "worker" that were there and have left. O(1) while there are none."""
+        return self.known - self.present[WORKER] if len(self.known) > len(self.present[WORKER]) else frozenset()
+
     def outstanding(self) -> list[Assignment]:
         return [Assignment(flight.work, flight.worker, flight.attempt) for flight in self.flights.values()]
 

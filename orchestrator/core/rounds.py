@@ -14,7 +14,7 @@ class Round:
 
     pending: ids of quorum work asked that is neither counted nor given up; empty once the quorum is met, for what comes
     then is late. required: how much REQUIRED work is not yet in.
-    asked: workers that were given quorum work of it. pinned: its quorum work names its workers.
+    asked: workers that were given quorum work of it.
     eligible, present: as last decided.
     """
 
@@ -26,7 +26,6 @@ class Round:
     counted: list[Told] = field(default_factory=list)
     offsets_s: list[float] = field(default_factory=list)
     asked: dict[str, None] = field(default_factory=dict)  # ordered, as a set is not from one process to the next
-    pinned: bool = False
     eligible: int = 0
     present: int = 0
     decision: Decision | None = None
@@ -38,10 +37,8 @@ class Round:
         return self.met_s is None
 
     def reachable(self, may_be_asked: Iterable[str]) -> int:
-        """How many results may be counted in all: those in, those out and, where work names its worker, one for each
-        worker that may yet be asked and was not."""
-        if not self.pinned:
-            return len(self.counted) + len(self.pending)
+        """How many results may be counted in all: those in, those out, and one for each worker that may yet be asked
+        and was not."""
         others = {worker for worker in may_be_asked if worker not in self.asked}
         return len(self.counted) + len(self.pending) + len(others)
 

@@ -12,13 +12,14 @@ from types import MappingProxyType
 from orchestrator.protocols import Quorum
 from orchestrator.quorum.adasync import AdaSync
 from orchestrator.quorum.dbw import Dbw
+from orchestrator.quorum.deadline import Deadline
 from orchestrator.quorum.dynamic import Dynamic
 from orchestrator.quorum.first import First
 from orchestrator.quorum.full import Full
 from orchestrator.quorum.rate import Rate
 from orchestrator.quorum.static import Static
 
-__all__ = ["QUORUMS", "AdaSync", "Dbw", "Dynamic", "First", "Full", "Rate", "Static", "make_quorum"]
+__all__ = ["QUORUMS", "AdaSync", "Dbw", "Deadline", "Dynamic", "First", "Full", "Rate", "Static", "make_quorum"]
 
 QUORUMS: Mapping[str, Callable[..., Quorum]] = MappingProxyType(
     {

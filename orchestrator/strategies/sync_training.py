@@ -15,7 +15,7 @@ import msgspec
 
 from orchestrator.errors import RunFailed
 from orchestrator.protocols import Idle
-from orchestrator.records import AGGREGATOR, Cause, Counts, Failure, Json, Place, Ref, Row, Told, Work
+from orchestrator.records import AGGREGATOR, Cause, Counts, Failure, Json, Model, Place, Ref, Row, Told, Work
 from orchestrator.strategies.blocks import Blocks
 from orchestrator.strategies.evaluation import Evaluation
 
@@ -134,6 +134,9 @@ class SyncTraining:
             self._quorum_met(counted)
         return rows
 
+    def may_ask(self, worker: str) -> bool:
+        return self._state.phase is Phase.GRADIENTS
+
     @property
     def finished(self) -> bool:
         return self._state.phase is Phase.DONE
@@ -143,9 +146,8 @@ class SyncTraining:
         return self._state.signals
 
     @property
-    def weights(self) -> Ref:
-        """The newest weights; "" before the first."""
-        return self._state.weights
+    def model(self) -> Model | None:
+        return Model(self._state.weights, self.settings.model) if self._state.weights else None
 
     @property
     def order(self) -> str:

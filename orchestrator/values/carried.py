@@ -28,14 +28,15 @@ class CarriedValues:
     """`Values` over any carrier. Persisted values are found again after `release`, and by the next engine.
 
     persisted: what survives this object. None: nothing does but in this process's memory; for a worker, which never
-        persists, and for tests.
+        persists, and for tests. kept: the same, for what `retain` passes over.
 
     Tensors that `get` returns share the carrier's memory, which may be mapped read-only: writing to one is a mistake
     that can end the process.
     """
 
-    def __init__(self, carrier: Carrier, persisted: Persisted | None = None) -> None:
+    def __init__(self, carrier: Carrier, persisted: Persisted | None = None, kept: Persisted | None = None) -> None:
         self._carrier, self._persisted = carrier, persisted or Persisted(MemoryFiles())
+        self._kept = kept or Persisted(MemoryFiles())
 
     def put(self, ref: Ref, value: Tensors) -> None:
         """The first wins; the same bytes again are no news. Raises ValueConflict."""
@@ -57,8 +58,16 @@ class CarriedValues:
         Raises ValueMissing, OSError; those written so far stay persisted.
         """
         for ref in refs:
-            if ref not in self._persisted:
+            if ref not in self._persisted and ref not in self._kept:
                 self._persisted.write(ref, self._bytes(ref))
+
+    def keep(self, refs: Collection[Ref]) -> None:
+        """Persists them for good; what was kept under such a name, and never journalled, is written over.
+
+        Raises ValueMissing, OSError.
+        """
+        for ref in refs:
+            self._kept.write(ref, self._bytes(ref))
 
     def release(self, refs: Collection[Ref]) -> None:
         """Lets go of these in memory; persisted copies stay."""
@@ -69,13 +78,13 @@ class CarriedValues:
         self._persisted.retain(keep)
 
     def __contains__(self, ref: object) -> bool:
-        return isinstance(ref, str) and (ref in self._carrier or ref in self._persisted)
+        return isinstance(ref, str) and (ref in self._carrier or ref in self._persisted or ref in self._kept)
 
     def _bytes(self, ref: Ref) -> memoryview:
         """From the carrier, else from storage, from where they go back to the carrier for all who read them next."""
         try:
             return self._carrier.read(ref)
         except KeyError:
-            data = self._persisted.read(ref)
+            data = (self._kept if ref in self._kept else self._persisted).read(ref)
             self._carrier.write(ref, [data])
             return data

@@ -10,8 +10,8 @@ from orchestrator.values.persisted import Persisted
 class MemoryValues(CarriedValues):
     """Values in a dict, encoded, so that nobody can change one after it was put."""
 
-    def __init__(self, persisted: Persisted | None = None) -> None:
-        super().__init__(_MemoryCarrier(), persisted)
+    def __init__(self, persisted: Persisted | None = None, kept: Persisted | None = None) -> None:
+        super().__init__(_MemoryCarrier(), persisted, kept)
 
 
 class _MemoryCarrier:

@@ -11,5 +11,5 @@ class SharedValues(CarriedValues):
     The folder stays its owner's to close. Only the engine persists and releases.
     """
 
-    def __init__(self, folder: SharedFolder, persisted: Persisted | None = None) -> None:
-        super().__init__(folder, persisted)
+    def __init__(self, folder: SharedFolder, persisted: Persisted | None = None, kept: Persisted | None = None) -> None:
+        super().__init__(folder, persisted, kept)

@@ -41,9 +41,16 @@ class PinnedRounds:
             self.published = True
         return ()
 
+    def may_ask(self, worker: str) -> bool:
+        return True
+
     @property
     def finished(self) -> bool:
         return self.round >= self.rounds
+
+    @property
+    def model(self) -> None:
+        return None
 
     @property
     def signals(self) -> Mapping[str, float]:

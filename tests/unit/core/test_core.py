@@ -39,10 +39,16 @@ class Script:
         self.to_ask = list(works)
         self.told: list[Told] = []
         self.finished = False
+        self.model = None
+        self.pinned = False
 
     def ask(self, idle: Idle) -> Sequence[Work]:
         works, self.to_ask = self.to_ask, []
+        self.pinned |= any(work.place.worker for work in works)
         return works
+
+    def may_ask(self, worker: str) -> bool:
+        return self.pinned
 
     def tell(self, results: Sequence[Told]) -> Sequence[Row]:
         self.told.extend(results)

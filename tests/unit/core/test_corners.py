@@ -180,7 +180,11 @@ class Whim:
         self.round += Random(f"{self.seed} {self.told}").random() < 0.5
         return ()
 
+    def may_ask(self, worker: str) -> bool:
+        return Random(f"{self.seed} {self.asks} {worker}").random() < 0.5
+
     signals: Mapping[str, float] = {}
+    model = None
 
     def held(self) -> Iterable[Ref]:
         return ()

@@ -27,6 +27,7 @@ def evidence(seed: int, present: int) -> Evidence:
     ]
     return Evidence(
         round=random.randrange(1000),
+        opened_s=0.0,
         now_s=seconds(),
         eligible=present + random.randrange(3),
         present=present,

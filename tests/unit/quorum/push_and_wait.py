@@ -209,6 +209,7 @@ class Cluster:
     ) -> Evidence:
         return Evidence(
             round=number,
+            opened_s=0.0,
             now_s=now_s * self.second_s,
             eligible=self.n,
             present=self.n,

@@ -35,7 +35,7 @@ def evidence(
     round_trips: Mapping[str, Sequence[RoundTrip]], in_flight_s: Mapping[str, float] | None = None
 ) -> Evidence:
     n = len(round_trips)
-    return Evidence(7, 100.0, n, n, 1, round_trips, [], in_flight_s or {}, {}, None, 3)
+    return Evidence(7, 0.0, 100.0, n, n, 1, round_trips, [], in_flight_s or {}, {}, None, 3)
 
 
 def drawn(model: RoundTripModel, n: int = 16, trips: int = 40) -> Evidence:

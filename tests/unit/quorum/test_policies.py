@@ -16,7 +16,7 @@ STEP = {"loss": 1.0, "sum_norm2": 20.0, "norm2": 1.0, "k": 4, "learning_rate": 0
 def evidence(n: int = 4, **changes: Any) -> Evidence:
     """n equally fast workers after a step."""
     trips = {f"w{i}": [RoundTrip(1.0, 1.0, True)] for i in range(n)}
-    plain = Evidence(1, 2.0, n, n, 1, trips, [Arrivals(0, [1.0] * n)], {}, STEP, None, 0)
+    plain = Evidence(1, 0.0, 2.0, n, n, 1, trips, [Arrivals(0, [1.0] * n)], {}, STEP, None, 0)
     return plain._replace(**changes)
 
 
