@@ -37,7 +37,8 @@ def _rows(schema: Mapping[str, Any], given: Mapping[str, Any], path: str) -> Ite
         branches = list(_branches(schema, value))
         default = "required" if name in given.get("required", ()) else f"`{json.dumps(value.get('default'))}`"
         inner = [branch for branch in branches if "properties" in branch]
-        if len(inner) == len(branches) == 1 and not inner[0].get("additionalProperties"):
+        said = [branch for branch in branches if branch.get("type") != "null"]
+        if len(inner) == len(said) == 1 and not inner[0].get("additionalProperties"):
             yield f"`{path}{name}`", "mapping", "", value.get("description", "")
         else:
             yield (
@@ -46,7 +47,7 @@ def _rows(schema: Mapping[str, Any], given: Mapping[str, Any], path: str) -> Ite
                 default,
                 value.get("description", ""),
             )
-        if len(inner) == len(branches) == 1:
+        if len(inner) == 1:
             yield from _rows(schema, inner[0], f"{path}{name}.")
 
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.outcome import Outcome
-    from orchestrator.spec import TrainSpec
+    from orchestrator.spec import Spec
 
-__all__ = ["TrainSpec", "run"]
+__all__ = ["Spec", "run"]
 
 
-def run(spec: TrainSpec | Mapping[str, Any] | Path | str, *, ray_address: str | None = None) -> Outcome:
+def run(spec: Spec | Mapping[str, Any] | Path | str, *, ray_address: str | None = None) -> Outcome:
     """Trains what a spec says, and returns what came of it.
 
-    spec: a TrainSpec, plain data, or the name of a YAML or JSON file. ray_address: host:port of a Ray cluster; None: a
+    spec: a Spec, plain data, or the name of a YAML or JSON file. ray_address: host:port of a Ray cluster; None: a
     Ray of our own on this machine.
     Raises:
         SpecInvalid: with everything that is wrong with the spec, before anything was started.
@@ -29,9 +29,9 @@ def run(spec: TrainSpec | Mapping[str, Any] | Path | str, *, ray_address: str | 
 
 
 def __getattr__(name: str) -> Any:
-    """`TrainSpec`, imported when it is asked for: `ripieno list` needs no pydantic."""
-    if name == "TrainSpec":
-        from orchestrator.spec import TrainSpec
+    """`Spec`, imported when it is asked for: `ripieno list` needs no pydantic."""
+    if name == "Spec":
+        from orchestrator.spec import Spec
 
-        return TrainSpec
+        return Spec
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -39,6 +39,16 @@ class RunFolder:
         return self.path / "values"
 
     @property
+    def kept(self) -> Path:
+        """Values that could not be made again: what was given at the start, and what came from others' data."""
+        return self.path / "kept"
+
+    @property
+    def results(self) -> Path:
+        """Pictures and tables, and whatever else a verb leaves besides the model."""
+        return self.path / "results"
+
+    @property
     def model(self) -> Path:
         return self.path / "model.safetensors"
 

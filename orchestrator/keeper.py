@@ -12,7 +12,7 @@ from orchestrator.folder import RunFolder
 from orchestrator.journal.file import FileJournal
 from orchestrator.journal.snapshots import Snapshots
 from orchestrator.journal.storage import JournalCopy
-from orchestrator.spec import TrainSpec
+from orchestrator.spec import Spec
 from orchestrator.storage import Storage
 
 _log = structlog.get_logger()
@@ -24,7 +24,7 @@ class Keeper:
     On leaving `with` it copies once more and waits for that.
     """
 
-    def __init__(self, spec: TrainSpec, files: RunFolder, journal: FileJournal, snapshots: Snapshots) -> None:
+    def __init__(self, spec: Spec, files: RunFolder, journal: FileJournal, snapshots: Snapshots) -> None:
         self._spec, self._journal, self._snapshots = spec, journal, snapshots
         self._copy: JournalCopy | None = None
         if spec.storage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 import msgspec
 import structlog
 import torch
+from safetensors.torch import load_file
 
 from cluster.shared_memory import SharedFolder, reap
 from orchestrator.assemble import core_of
@@ -26,19 +27,19 @@ from orchestrator.journal.file import FileJournal
 from orchestrator.journal.records import Ended, Resumed, Started
 from orchestrator.journal.snapshots import Snapshots
 from orchestrator.keeper import Keeper
-from orchestrator.local import Local
+from orchestrator.local import Local, arguments_of
 from orchestrator.outcome import Outcome
 from orchestrator.outcome_file import load_outcome, save_outcome
 from orchestrator.protocols import Observer, Pool
-from orchestrator.records import Json, Wake
-from orchestrator.replay import restore
-from orchestrator.spec import TrainSpec
+from orchestrator.records import GIVEN, Json, Ref, Row, Wake
+from orchestrator.replay import actions_of, restore
+from orchestrator.spec import Spec
 from orchestrator.storage import Storage
-from orchestrator.strategies import SyncTraining
 from orchestrator.summary import Summary, final_metrics, summarise
 from orchestrator.tracking import Destination, Final, ModelFiles, Tracker, TrackingReport, commit_of
 from orchestrator.values.persisted import Persisted
 from orchestrator.values.shared import SharedValues
+from orchestrator.verbs import Finished, Results, verb_of
 from trainers import fingerprint, machine, make_deterministic
 
 SNAPSHOT_EVERY_S = 30.0
@@ -67,11 +68,11 @@ class Never:
 class OpenPool(Protocol):
     """Starts the workers of a run. values: the shared folder through which they and the engine hand tensors over."""
 
-    def __call__(self, started: Started, spec: TrainSpec, values: SharedFolder) -> Pool: ...
+    def __call__(self, started: Started, spec: Spec, values: SharedFolder) -> Pool: ...
 
 
 def start(
-    spec: TrainSpec,
+    spec: Spec,
     *,
     open_pool: OpenPool,
     observers: Sequence[Observer] = (),
@@ -101,9 +102,10 @@ def start(
             _now(),
             tuple(path for path in sys.path if path and Path(path).is_dir()),
         )
+        run = Run.opened(files, spec, started, journal, stack)
+        run.take_given()
         journal.append(started)
         journal.sync()
-        run = Run.opened(files, spec, started, journal, stack)
         return run.go(core_of(spec), observers, stop or Never(), open_pool)
 
 
@@ -124,7 +126,7 @@ def resume(
         (last,) = journal.records(since=journal.position - 1)
         if isinstance(last, Ended) and (outcome := load_outcome(files.path)) is not None:
             return outcome
-        spec = TrainSpec.model_validate(started.spec)
+        spec = Spec.model_validate(started.spec)
         make_deterministic(spec.threads)
         run = Run.opened(files, spec, started, journal, stack)
         return run.go(None, observers, stop or Never(), open_pool)
@@ -135,7 +137,7 @@ class Run:
     """One engine's hold on a run, with its journal open and locked; `stack` closes whatever was opened."""
 
     files: RunFolder
-    spec: TrainSpec
+    spec: Spec
     started: Started
     journal: FileJournal
     stack: ExitStack
@@ -144,20 +146,28 @@ class Run:
     snapshots: Snapshots
 
     @classmethod
-    def opened(cls, files: RunFolder, spec: TrainSpec, started: Started, journal: FileJournal, stack: ExitStack) -> Run:
+    def opened(cls, files: RunFolder, spec: Spec, started: Started, journal: FileJournal, stack: ExitStack) -> Run:
         memory = shared_memory_of(files.path)
         reap(memory.parent, SHARED_PREFIX)
         shared = stack.enter_context(closing(SharedFolder(memory, create=True)))
         where = f"{spec.storage}/{files.run}/values" if spec.storage else str(files.values)
-        values = SharedValues(shared, Persisted(Storage(where)))
+        values = SharedValues(shared, Persisted(Storage(where)), Persisted(Storage(kept_of(spec, files))))
         files.snapshots.mkdir(exist_ok=True)
         return cls(files, spec, started, journal, stack, shared, values, Snapshots(files.snapshots))
+
+    def take_given(self) -> None:
+        """Copies what the run starts from, so that it is there for a resume and a replay, whatever becomes of it."""
+        for name, file in verb_of(self.spec).given(self.spec).items():
+            ref = Ref(GIVEN + name)
+            self.values.put(ref, load_file(file))
+            self.values.keep([ref])
 
     def go(self, core: Core | None, observers: Sequence[Observer], stop: Stop, open_pool: OpenPool) -> Outcome:
         """To the end of the run, or where it fails or is stopped. core: a new one; None: the journal's is restored."""
         outcome: Literal["done", "failed", "interrupted"] = "interrupted"
         reason = weights_sha256 = ""
         model: ModelFiles | None = None
+        results = Results()
         tracker = self._tracker()
         seen_here = Summary()
         watching = [*observers, seen_here, *([tracker] if tracker else [])]
@@ -167,16 +177,25 @@ class Run:
             if core.finished or self._driven(core, resumed, watching, stop, open_pool):
                 outcome = "done"
                 model, weights_sha256 = self._saved_model(core)
+                results = self._written_results(core)
                 self._end(Ended("done", "", weights_sha256, core.decisions))
         except RunFailed as failed:
             outcome, reason = "failed", str(failed)
             self._end(Ended("failed", failed.reason, "", core.decisions if core else ""))
         summary = summarise(self.spec, self.journal.records()) if self.spec.keep_journal == "all" else seen_here
-        final = Final(outcome, final_metrics(summary.metrics), model)
+        final = Final(
+            outcome,
+            final_metrics(summary.metrics),
+            model,
+            self.files.results if self.files.results.exists() else None,
+            results.children,
+            results.registered,
+            results.tags,
+        )
         report = tracker.finish(final, TRACKER_TIMEOUT_S) if tracker else None
         if report is not None and not report.complete:
             _log.warning("tracking_incomplete", message=report.message)
-        result = self._outcome(outcome, reason, weights_sha256, summary, report)
+        result = self._outcome(outcome, reason, weights_sha256, summary, results, report)
         save_outcome(result)
         return result
 
@@ -206,8 +225,7 @@ class Run:
             core = core_of(self.spec)
             try:
                 lineage = restore(core, self.journal.records(point.since), point.state, tracking)
-                local = Local(self.spec, self.started.paths)
-                lineage.rebuild(core.held(), self.values, local.execute(self.values))
+                lineage.rebuild(core.held(), self.values, self._local().execute(self.values))
                 for ref in core.held():
                     self.values.get(ref)  # from storage back into the shared memory, where workers look
             except RunFailed as failed:  # it was killed before it could say so
@@ -220,11 +238,23 @@ class Run:
         raise AssertionError("the beginning needs no values")
 
     def _saved_model(self, core: Core) -> tuple[ModelFiles, str]:
-        strategy = core.strategy
-        assert isinstance(strategy, SyncTraining)
-        weights = self.values.get(strategy.weights)
-        Local(self.spec, self.started.paths).save_model(weights, self.files.model, self.files.example)
+        model = core.strategy.model
+        assert model is not None, "a strategy that is finished has a model"
+        weights, local = self.values.get(model.weights), self._local()
+        local.save_model(weights, model.arguments, self.files.model)
+        local.save_example(self.files.example)
         return model_files_of(self.spec, self.files), fingerprint(weights)
+
+    def _written_results(self, core: Core) -> Results:
+        def history() -> Iterator[Row]:
+            for _, actions in actions_of(core_of(self.spec), self.journal.records()):
+                yield from actions.rows
+
+        finished = Finished(self.files, self.spec, core.strategy, self.values, self._local(), history)
+        return verb_of(self.spec).results(finished)
+
+    def _local(self) -> Local:
+        return Local(self.spec, self.started.paths)
 
     def _end(self, ended: Ended) -> None:
         """Notes the end, unless an engine before this one did."""
@@ -244,8 +274,10 @@ class Run:
         reason: str,
         weights_sha256: str,
         summary: Summary,
+        results: Results,
         report: TrackingReport | None,
     ) -> Outcome:
+        goal = verb_of(self.spec).goal(self.spec)
         return Outcome(
             run=self.files.run,
             folder=self.files.path,
@@ -253,7 +285,8 @@ class Run:
             reason=reason,
             metrics=final_metrics(summary.metrics),
             rounds=summary.rounds,
-            epochs=summary.metrics.get("epoch", 0.0),
+            done=summary.metrics.get(goal.metric, 0.0),
+            unit=goal.unit,
             elapsed_s=summary.elapsed_s,
             goodput=summary.goodput,
             time_saved=summary.time_saved,
@@ -261,6 +294,7 @@ class Run:
             model_file=self.files.model if outcome == "done" else None,
             tracking_uri=self.spec.tracking_uri(self.files.state) if report else "",
             mlflow_run_id=(report.mlflow_run_id or "") if report else "",
+            rows=tuple(results.rows),
         )
 
 
@@ -278,14 +312,19 @@ class Every:
         return True
 
 
-def destination_of(spec: TrainSpec, files: RunFolder) -> Destination:
+def destination_of(spec: Spec, files: RunFolder) -> Destination:
     """Where a run is tracked."""
     return Destination(spec.tracking_uri(files.state), spec.tracking.experiment)
 
 
-def model_files_of(spec: TrainSpec, files: RunFolder) -> ModelFiles:
+def model_files_of(spec: Spec, files: RunFolder) -> ModelFiles:
     """What the tracker logs a model from."""
-    return ModelFiles(files.model, spec.task, dict(spec.train.model), files.example)
+    return ModelFiles(files.model, spec.task, arguments_of(files.model), files.example)
+
+
+def kept_of(spec: Spec, files: RunFolder) -> str:
+    """Where the values lie that could not be made again."""
+    return f"{spec.storage}/{files.run}/kept" if spec.storage else str(files.kept)
 
 
 def _machine() -> Json:

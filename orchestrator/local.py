@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file, save_model
 
 from orchestrator.compute import executor
 from orchestrator.pools.execute import Execute
 from orchestrator.protocols import Values
-from orchestrator.spec import TrainSpec
+from orchestrator.spec import Spec
 from trainers import Context, Split, Tensors, load_task, make_deterministic, unflatten
+
+TASK, ARGUMENTS = "ripieno.task", "ripieno.model"
+"""Metadata of our model files: package.module:Class, and JSON."""
 
 EXAMPLES = 2  # samples in the example that MLflow traces the model with: with one the batch dimension would be fixed
 
@@ -23,7 +29,7 @@ class Local:
     Raises TaskInvalid; what the user's module raises while it is imported passes through.
     """
 
-    def __init__(self, spec: TrainSpec, paths: Sequence[str] = ()) -> None:
+    def __init__(self, spec: Spec, paths: Sequence[str] = ()) -> None:
         make_deterministic(spec.threads)
         self._spec = spec
         self._context = Context(load_task(spec.task, [Path(path) for path in paths]), spec.seed)
@@ -32,9 +38,13 @@ class Local:
         """Does work here, with inputs from and outputs to `values`."""
         return executor(values, self._context)
 
-    def save_model(self, weights: Tensors, model: Path, example: Path) -> None:
-        """Writes the model, and two inputs from the test data as "input" if they are one tensor; both safetensors."""
-        save_model(unflatten(self._context.task.model(**self._spec.train.model), weights), str(model))
+    def save_model(self, weights: Tensors, arguments: Mapping[str, Any], file: Path) -> None:
+        """Writes a model as safetensors, with its task and the arguments of `model()` in the file's metadata."""
+        about = {TASK: self._spec.task, ARGUMENTS: json.dumps(arguments, sort_keys=True)}
+        save_model(unflatten(self._context.task.model(**arguments), weights), str(file), about)
+
+    def save_example(self, example: Path) -> None:
+        """Writes two inputs from the test data as "input", if they are one tensor."""
         batch = self._context.batch(Split.TEST, torch.arange(EXAMPLES))
         given = batch[0] if isinstance(batch, tuple | list) else batch
         if isinstance(given, torch.Tensor):
@@ -45,4 +55,11 @@ class Local:
 
     def parameters(self) -> int:
         """Of the model, as a number."""
-        return self._context.model(self._spec.train.model).layout.size
+        return self._context.model(self._spec.section.model).layout.size
+
+
+def arguments_of(model: Path) -> dict[str, Any]:
+    """The arguments of the task's `model()` that this file's weights fit; none if it does not say."""
+    with safe_open(model, "pt") as file:
+        found: dict[str, Any] = json.loads((file.metadata() or {}).get(ARGUMENTS, "{}"))
+    return found

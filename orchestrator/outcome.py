@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -26,9 +26,10 @@ class Outcome:
     """How a run ended.
 
     reason: why it failed or stopped, or "". metrics: the last ones, such as test_accuracy, test_loss, loss.
-    elapsed_s: wall time, earlier engines of a resumed run included. time_saved: None before a round has closed.
-    goodput: useful work over all work, 0 to 1. weights_sha256, model_file: of the final weights, or "" and None.
-    mlflow_run_id: "" when tracking is off or never answered.
+    done, unit: how far it came, such as 5.0 "epochs". elapsed_s: wall time, earlier engines of a resumed run included.
+    goodput: useful work over all work, 0 to 1. time_saved: None before a round has closed, and for verbs other than
+    train. weights_sha256, model_file: of the final weights, or "" and None. mlflow_run_id: "" when tracking is off or
+    never answered. rows: what else the verb has to say, names and values.
     """
 
     run: str
@@ -36,7 +37,8 @@ class Outcome:
     outcome: Literal["done", "failed", "interrupted"]
     metrics: Mapping[str, float]
     rounds: int
-    epochs: float
+    done: float
+    unit: str
     elapsed_s: float
     goodput: float
     time_saved: TimeSaved | None = None
@@ -45,6 +47,7 @@ class Outcome:
     tracking_uri: str = ""
     mlflow_run_id: str = ""
     reason: str = ""
+    rows: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +75,15 @@ class Replayed:
 class Plan:
     """What a run would do.
 
-    samples: of the training data. blocks: gradients in one epoch. rounds_per_epoch: at the fullest quorum, and when
-    each round waits for one. cluster: its address, or "this machine". needs, has: resources by name.
+    parameters: of the model. cluster: its address, or "this machine". needs, has: resources by name. rows: what the
+    verb has to say, names and values.
     """
 
     task: str
-    workers: int
-    samples: int
-    blocks: int
-    rounds_per_epoch: tuple[int, int]
+    rows: Sequence[tuple[str, str]]
     parameters: int
     cluster: str
     needs: Mapping[str, float]
     has: Mapping[str, float]
     state: Path
     tracking_uri: str
-    notes: tuple[str, ...] = field(default=())

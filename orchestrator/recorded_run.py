@@ -9,7 +9,7 @@ from orchestrator.errors import JournalDamaged
 from orchestrator.folder import RunFolder
 from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.records import Started
-from orchestrator.spec import TrainSpec
+from orchestrator.spec import Spec
 
 
 class RecordedRun(NamedTuple):
@@ -18,7 +18,7 @@ class RecordedRun(NamedTuple):
     files: RunFolder
     journal: JournalReader
     started: Started
-    spec: TrainSpec
+    spec: Spec
 
 
 def read_run(folder: Path) -> RecordedRun:
@@ -32,4 +32,4 @@ def read_run(folder: Path) -> RecordedRun:
     started = journal.started()
     if started is None:
         raise JournalDamaged(str(files.journal), 0, "the run was killed before it began")
-    return RecordedRun(files, journal, started, TrainSpec.model_validate(started.spec))
+    return RecordedRun(files, journal, started, Spec.model_validate(started.spec))

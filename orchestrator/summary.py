@@ -10,7 +10,7 @@ from orchestrator.journal.records import Record
 from orchestrator.outcome import TimeSaved
 from orchestrator.records import Actions, Counts, Result, Wake
 from orchestrator.replay import Comparison
-from orchestrator.spec import TrainSpec
+from orchestrator.spec import Spec
 from orchestrator.time_saved import Timings, time_saved
 
 
@@ -52,11 +52,11 @@ class Summary:
         self.rounds += len(actions.closed)
 
 
-def summarise(spec: TrainSpec, records: Iterable[Record]) -> Summary:
+def summarise(spec: Spec, records: Iterable[Record]) -> Summary:
     """Replays a whole journal. Cost: some 50 µs a result, and the run's decisions over again."""
     summary = Summary()
     Comparison(core_of(spec), [summary]).run(records)
-    summary.time_saved = time_saved(spec, summary.timings)
+    summary.time_saved = time_saved(spec, summary.timings) if spec.train is not None else None
     return summary
 
 

@@ -14,7 +14,7 @@ from orchestrator.pools.virtual import VirtualPool
 from orchestrator.protocols import Quorum
 from orchestrator.quorum import make_quorum
 from orchestrator.records import Actions, Decision, Evidence, Ref, Result, Wake, Work
-from orchestrator.spec import TrainSpec
+from orchestrator.spec import Spec
 
 
 @dataclass(slots=True)
@@ -56,8 +56,8 @@ class Recorded:
         return Decision(min(self.waited_for.get(evidence.round, evidence.present), evidence.present), "as recorded")
 
 
-def time_saved(spec: TrainSpec, timings: Timings) -> TimeSaved | None:
-    """Virtual seconds as it was, and had each step waited for all; None: no step was timed.
+def time_saved(spec: Spec, timings: Timings) -> TimeSaved | None:
+    """Virtual seconds of a `train` run as it was, and had each step waited for all; None: no step was timed.
 
     Both are simulated from the same recorded durations, drawn at random for each worker, so that what is compared is
     the waiting and nothing else. Workers that never finished a gradient are in neither; evaluations cost nothing.
@@ -74,9 +74,10 @@ def time_saved(spec: TrainSpec, timings: Timings) -> TimeSaved | None:
     )
 
 
-def _simulated_s(spec: TrainSpec, timings: Timings, quorum: Quorum, steps: int) -> float:
+def _simulated_s(spec: Spec, timings: Timings, quorum: Quorum, steps: int) -> float:
     traces = {number: Trace(timings.gradients_s[worker]) for number, worker in enumerate(sorted(timings.gradients_s))}
     more_data_than_steps_can_use = float(steps * max(len(traces), 1))
+    assert spec.train is not None
     train = spec.train.model_copy(
         update={"epochs": more_data_than_steps_can_use, "workers": len(traces), "min_workers": 1}
     )

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.assemble import core_of
+from orchestrator.lifecycle import kept_of
 from orchestrator.local import Local
 from orchestrator.outcome import Replayed
 from orchestrator.recorded_run import read_run
 from orchestrator.replay import Comparison
-from orchestrator.strategies import SyncTraining
+from orchestrator.storage import Storage
 from orchestrator.values.memory import MemoryValues
+from orchestrator.values.persisted import Persisted
 from trainers import fingerprint
 
 
@@ -25,13 +27,12 @@ def replay(folder: Path) -> Replayed:
     core = core_of(spec)
     comparison = Comparison(core)
     comparison.run(journal.records())
-    strategy = core.strategy
-    assert isinstance(strategy, SyncTraining)
+    model = core.strategy.model
     weights_sha256 = ""
-    if strategy.weights:
-        values = MemoryValues()
-        comparison.lineage.rebuild([strategy.weights], values, Local(spec, started.paths).execute(values))
-        weights_sha256 = fingerprint(values.get(strategy.weights))
+    if model is not None:
+        values = MemoryValues(kept=Persisted(Storage(kept_of(spec, files))))
+        comparison.lineage.rebuild([model.weights], values, Local(spec, started.paths).execute(values))
+        weights_sha256 = fingerprint(values.get(model.weights))
     ended = comparison.ended
     return Replayed(
         run=files.run,

@@ -12,6 +12,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
 
 
+def amount(number: float) -> str:
+    """3, or 0.81: whole where it is whole."""
+    return f"{number:,.0f}" if number == int(number) else f"{number:.2f}"
+
+
 def metric(name: str, value: float) -> str:
     """A metric and its value: "test accuracy 0.914"."""
     return f"{name.replace('_', ' ')} {value:.4g}"

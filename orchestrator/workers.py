@@ -14,28 +14,28 @@ from orchestrator.lifecycle import OpenPool
 from orchestrator.pools.remote import RemotePool
 from orchestrator.protocols import Pool
 from orchestrator.records import AGGREGATOR, WORKER
-from orchestrator.spec import TrainSpec
+from orchestrator.spec import Spec
 from orchestrator.spec.problems import Complaint
 from orchestrator.worker import ENTRY, Training, WorkerSettings
 
 AGGREGATOR_NEEDS = Needs(cpu=0.5)  # sums and steps are done on the CPU
 
 
-def no_room(address: str | None) -> Callable[[TrainSpec], Iterator[Complaint]]:
+def no_room(address: str | None) -> Callable[[Spec], Iterator[Complaint]]:
     """Why the cluster at this address (None: this machine) can never hold a run, as problems of its spec."""
 
-    def complaints(spec: TrainSpec) -> Iterator[Complaint]:
+    def complaints(spec: Spec) -> Iterator[Complaint]:
         try:
             check_fits(address, needs_of(spec))
         except CannotFit as error:
-            yield Complaint((("train", "workers"), ("resources", "per_worker")), f"train.workers: {error}")
+            yield Complaint(((spec.verb, "workers"), ("resources", "per_worker")), f"{spec.verb}.workers: {error}")
         except ClusterError as error:
             yield Complaint(((),), str(error))
 
     return complaints
 
 
-def room_for(spec: TrainSpec, address: str | None) -> Mapping[str, float]:
+def room_for(spec: Spec, address: str | None) -> Mapping[str, float]:
     """What that cluster has. Raises NoPlace: it cannot be reached, or could never hold the run."""
     try:
         return check_fits(address, needs_of(spec))
@@ -46,7 +46,7 @@ def room_for(spec: TrainSpec, address: str | None) -> Mapping[str, float]:
 def on_ray(address: str | None) -> OpenPool:
     """Workers as actors on the Ray cluster at this address; None: on a Ray of our own, on this machine."""
 
-    def open_pool(started: Started, spec: TrainSpec, values: SharedFolder) -> Pool:
+    def open_pool(started: Started, spec: Spec, values: SharedFolder) -> Pool:
         try:
             return open_pool_of(started, spec, values, RayLauncher(address), host=_own_host(address))
         except ClusterError as error:
@@ -56,7 +56,7 @@ def on_ray(address: str | None) -> OpenPool:
 
 
 def open_pool_of(
-    started: Started, spec: TrainSpec, values: SharedFolder, launcher: Launcher, *, host: str = ""
+    started: Started, spec: Spec, values: SharedFolder, launcher: Launcher, *, host: str = ""
 ) -> RemotePool:
     """Starts the run's workers; they are there when they have Joined. host: see RemotePool. Raises ClusterError."""
     pool = RemotePool(
@@ -74,13 +74,13 @@ def open_pool_of(
     return pool
 
 
-def needs_of(spec: TrainSpec) -> Sequence[Needs]:
+def needs_of(spec: Spec) -> Sequence[Needs]:
     """Of the aggregator, then of each worker."""
     each = spec.resources.per_worker
-    return [AGGREGATOR_NEEDS, *(Needs(each.cpu, each.gpu) for _ in range(spec.train.workers))]
+    return [AGGREGATOR_NEEDS, *(Needs(each.cpu, each.gpu) for _ in range(spec.section.workers))]
 
 
-def members(started: Started, spec: TrainSpec, door: Door) -> Sequence[Member]:
+def members(started: Started, spec: Spec, door: Door) -> Sequence[Member]:
     """The aggregator's process, and one a worker."""
     aggregator, *workers = needs_of(spec)
     slow = spec.inject.slow
@@ -94,9 +94,7 @@ def members(started: Started, spec: TrainSpec, door: Door) -> Sequence[Member]:
     ]
 
 
-def _member(
-    started: Started, spec: TrainSpec, door: Door, name: str, role: str, needs: Needs, slow_factor: float
-) -> Member:
+def _member(started: Started, spec: Spec, door: Door, name: str, role: str, needs: Needs, slow_factor: float) -> Member:
     training = Training(spec.task, spec.seed, spec.threads, "cuda" if needs.gpu else "cpu", started.paths)
     settings = WorkerSettings(door, name, role=role, slow_factor=slow_factor, training=training)
     environment = {"OMP_NUM_THREADS": str(spec.threads)}  # before torch is imported: worth 15 % on one core

@@ -250,11 +250,11 @@ def _find(run: str, state: Path) -> Path:
 
 
 def _plan(spec: Spec, json: bool) -> None:
-    from orchestrator.cli.reports import planned, quorum_name
+    from orchestrator.cli.reports import planned
     from orchestrator.plan import plan
 
     found = plan(spec, _ray_address())
-    _print(found, planned(found, quorum_name(spec.model_dump()["train"]["quorum"])), json)
+    _print(found, planned(found), json)
 
 
 def _why(folder: Path, every: bool, json: bool) -> None:

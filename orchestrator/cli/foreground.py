@@ -13,11 +13,12 @@ import structlog
 from rich.console import Console
 
 from orchestrator.cli.interrupts import Interrupts
-from orchestrator.cli.reports import ended, quorum_name
+from orchestrator.cli.reports import ended
 from orchestrator.live import json_view, jsonl, plain_view, terminal_view
 from orchestrator.outcome import Outcome
 from orchestrator.protocols import Observer
 from orchestrator.spec import Spec
+from orchestrator.verbs import verb_of
 
 Go: TypeAlias = Callable[[Observer, Interrupts], Outcome]
 """Does the run: told to the observer, stopped when the other says so."""
@@ -34,7 +35,7 @@ def in_foreground(spec: Spec, go: Go, *, as_json: bool) -> Outcome:
         outcome = _for_people(spec, go, console)
     else:
         _log_to_stderr("info")
-        with _announced() as stop, plain_view(sys.stdout, spec.train.epochs) as view:
+        with _announced() as stop, plain_view(sys.stdout, verb_of(spec).goal(spec)) as view:
             outcome = go(view, stop)
     if not as_json:
         console.print("", ended(outcome), sep="\n", crop=False)
@@ -42,17 +43,21 @@ def in_foreground(spec: Spec, go: Go, *, as_json: bool) -> Outcome:
 
 
 def _for_people(spec: Spec, go: Go, console: Console) -> Outcome:
-    quorum = quorum_name(spec.train.model_dump(include={"quorum"})["quorum"])
-    name = f"{spec.task.rpartition(':')[2]} · {spec.train.workers} workers · quorum {quorum}"
+    name = " · ".join(
+        [f"{spec.verb} {spec.task.rpartition(':')[2]}", *(what for _, what in verb_of(spec).describe(spec))]
+    )
     _log_to_stderr("warning")
-    with Interrupts() as stop, terminal_view(console, lambda: STOPPING if stop() else name, spec.train.epochs) as view:
+    with (
+        Interrupts() as stop,
+        terminal_view(console, lambda: STOPPING if stop() else name, verb_of(spec).goal(spec)) as view,
+    ):
         return go(view, stop)
 
 
 def _for_programs(spec: Spec, go: Go) -> Outcome:
     _log_to_stderr("info")
     with _own_stdout() as out:
-        with _announced() as stop, json_view(out, spec.train.epochs) as view:
+        with _announced() as stop, json_view(out, verb_of(spec).goal(spec)) as view:
             outcome = go(view, stop)
         print(jsonl.line("ended", msgspec.to_builtins(outcome, enc_hook=str)), file=out)
     return outcome

@@ -28,11 +28,12 @@ COLOURS = {"done": "green", "failed": "red", "interrupted": "yellow", "stopped":
 
 def ended(outcome: Outcome, more: Sequence[tuple[str, str]] = ()) -> RenderableType:
     """How a run ended, where things are, and what can be done next; more: further rows."""
-    head = _head(outcome.run, outcome.outcome, f"{outcome.epochs:.4g} epochs · {outcome.rounds:,} rounds · ")
+    head = _head(outcome.run, outcome.outcome, _how_far(outcome))
     head.append(duration(outcome.elapsed_s))
     rows = [(name.replace("_", " "), f"{outcome.metrics[name]:.4g}") for name in sorted(outcome.metrics, key=_rank)]
     if outcome.time_saved is not None:
         rows.append(("time saved", _time_saved(outcome.time_saved)))
+    rows.extend(outcome.rows)
     rows.append(("goodput", f"{outcome.goodput:.0%} of the workers' results were used"))
     if outcome.model_file is not None:
         rows.append(("model", f"{_short(outcome.model_file)} (sha256 {outcome.weights_sha256[:12]}…)"))
@@ -43,19 +44,15 @@ def ended(outcome: Outcome, more: Sequence[tuple[str, str]] = ()) -> RenderableT
     return Group(*why, head, "", pairs([*rows, *more]), "", _commands(_next(outcome)))
 
 
-def planned(plan: Plan, quorum: str) -> RenderableType:
+def planned(plan: Plan) -> RenderableType:
     """What a run would do."""
-    fewest, most = plan.rounds_per_epoch
-    rounds = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
     rows = [
         ("task", plan.task),
-        ("data", f"{plan.samples:,} samples: {plan.blocks:,} gradients, {rounds} rounds an epoch"),
         ("model", f"{plan.parameters:,} parameters"),
-        ("workers", f"{plan.workers}, quorum {quorum}"),
+        *plan.rows,
         ("cluster", f"{plan.cluster}: needs {_resources(plan.needs)}; has {_resources(plan.has)}"),
         ("state", _short(plan.state)),
         ("tracking", plan.tracking_uri or "off"),
-        *(("note", note) for note in plan.notes),
     ]
     return Group(pairs(rows), "", Text("this run can start; nothing was started", style="dim"))
 
@@ -123,13 +120,9 @@ def pairs(rows: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
-def quorum_name(quorum: str | Mapping[str, Any]) -> str:
-    """A quorum as its spec has it: "dynamic", "static: {k: 3}"."""
-    if isinstance(quorum, str):
-        return quorum
-    return ", ".join(
-        f"{name}: {{{', '.join(f'{k}: {v}' for k, v in given.items())}}}" for name, given in quorum.items()
-    )
+def _how_far(outcome: Outcome) -> str:
+    rounds = "" if outcome.unit == "rounds" else f"{outcome.rounds:,} rounds · "
+    return f"{outcome.done:,.4g} {outcome.unit} · {rounds}"
 
 
 def _head(run: str, status: str, rest: str = "") -> Text:
@@ -186,17 +179,15 @@ def _rank(name: str) -> tuple[int, str]:
 
 
 def _spec(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
-    train = spec.get("train", {})
-    optimizer = dict(train.get("optimizer", {}))
-    options = ", ".join(f"{name} {value}" for name, value in optimizer.items() if name != "name")
-    return [
-        ("task", str(spec.get("task", "?"))),
-        ("workers", f"{train.get('workers')}, quorum {quorum_name(train.get('quorum', '?'))}"),
-        (
-            "training",
-            f"{train.get('epochs')} epochs, batches of {train.get('batch_size')}, {optimizer.get('name')} ({options})",
-        ),
-    ]
+    """What was asked for; little of a spec that is damaged or of another version."""
+    from orchestrator.spec import Spec
+    from orchestrator.verbs import verb_of
+
+    try:
+        wanted = Spec.model_validate(spec)
+        return [("task", wanted.task), *verb_of(wanted).describe(wanted)]
+    except ValueError:
+        return [("task", str(spec.get("task", "?")))]
 
 
 def _resources(amounts: Mapping[str, float]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from orchestrator.goal import Goal
 from orchestrator.records import WORKER, Actions, Assignment, Counts, Decided, Joined, Result, Row, Wake
 
 WINDOW_S = 10.0
@@ -33,14 +34,16 @@ class WorkerLine:
 class Frame:
     """The figures of one moment.
 
-    epochs: to be done in all. left_s: None while nobody knows. loss: running mean. evaluations: the newest of each.
+    done, total, unit: how far it has come, of what. left_s: None while nobody knows. loss: running mean. evaluations:
+    the newest of each.
     arrived: results of the open round. wait_for: None before the first decision. unused: share of the workers' results
     that came too late, or failed. waiting: why the run stands still, or "". lines: one a worker; () if there are many.
     """
 
     elapsed_s: float
-    epoch: float
-    epochs: float
+    done: float
+    total: float
+    unit: str
     left_s: float | None
     rounds: int
     loss: float | None
@@ -63,7 +66,7 @@ class _Mark(NamedTuple):
     """What had been done by then."""
 
     now_s: float
-    epoch: float
+    done: float
     samples: float
     rounds: int
 
@@ -79,7 +82,7 @@ class _Worker:
 class Figures:
     """Adds up wakes; its clock is the pool's. Cost: some microseconds a wake, whatever the number of workers."""
 
-    epochs: float
+    goal: Goal
     _first_s: float | None = None
     _last_s: float = 0.0
     _marks: deque[_Mark] = field(default_factory=deque)
@@ -127,13 +130,14 @@ class Figures:
         now_s = self._last_s if now_s is None else now_s
         start = self._marks[0] if self._marks else self._done
         done, span_s = self._done, max(now_s - start.now_s, 1e-9)
-        epochs_per_s = (done.epoch - start.epoch) / span_s
+        left, done_per_s = max(self.goal.total - done.done, 0.0), (done.done - start.done) / span_s
         decided, workers = self._decided, self._workers
         return Frame(
             elapsed_s=now_s - (now_s if self._first_s is None else self._first_s),
-            epoch=min(done.epoch, self.epochs),
-            epochs=self.epochs,
-            left_s=max(self.epochs - done.epoch, 0.0) / epochs_per_s if epochs_per_s > 0 else None,
+            done=min(done.done, self.goal.total),
+            total=self.goal.total,
+            unit=self.goal.unit,
+            left_s=left / done_per_s if done_per_s > 0 else None,
             rounds=done.rounds,
             loss=self._loss,
             evaluations=dict(self._evaluations),
@@ -178,11 +182,12 @@ class Figures:
         for name, value in row.metrics.items():
             if name.startswith(("test_", "validation_")):
                 self._evaluations[name] = value
-        if "loss" not in row.metrics:
+        if "loss" in row.metrics:
+            self._loss = _smoothed(self._loss, row.metrics["loss"])
+        if self.goal.metric not in row.metrics:
             return
-        self._loss = _smoothed(self._loss, row.metrics["loss"])
         samples = self._done.samples + row.metrics.get("samples", 0.0)
-        self._done = _Mark(now_s, row.metrics.get("epoch", self._done.epoch), samples, row.step)
+        self._done = _Mark(now_s, row.metrics[self.goal.metric], samples, row.step)
         self._marks.append(self._done)
         while len(self._marks) > 2 and self._marks[1].now_s < now_s - WINDOW_S:
             self._marks.popleft()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.live.figures import Frame
-from orchestrator.words import duration, metric
+from orchestrator.words import amount, duration, metric
 
 
 def line(frame: Frame) -> str:
@@ -14,7 +14,7 @@ def line(frame: Frame) -> str:
         return f"{duration(frame.elapsed_s)} starting, {frame.present} workers are there"
     known = {} if frame.loss is None else {"loss": frame.loss}
     parts = [
-        f"{duration(frame.elapsed_s)} epoch {frame.epoch:.2f} of {frame.epochs:g}",
+        f"{duration(frame.elapsed_s)} {amount(frame.done)} of {frame.total:g} {frame.unit}",
         *(metric(*item) for item in (known | dict(frame.evaluations)).items()),
         f"waits for {frame.wait_for} of {frame.present}",
         f"{frame.samples_per_s:,.0f} samples/s",

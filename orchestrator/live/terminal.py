@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.live.figures import Frame, WorkerLine
-from orchestrator.words import duration, metric
+from orchestrator.words import amount, duration, metric
 
 
 def block(title: str, frame: Frame) -> RenderableType:
@@ -18,7 +18,7 @@ def block(title: str, frame: Frame) -> RenderableType:
     body = Table.grid(padding=(0, 2))
     body.add_column(style="dim", no_wrap=True)
     body.add_column()
-    body.add_row("epochs", _progress(frame))
+    body.add_row(frame.unit, _progress(frame))
     body.add_row("metrics", _metrics(frame))
     body.add_row("quorum", _quorum(frame))
     body.add_row("speed", _speed(frame))
@@ -29,14 +29,14 @@ def block(title: str, frame: Frame) -> RenderableType:
 
 
 def _progress(frame: Frame) -> RenderableType:
-    share = min(frame.epoch / frame.epochs, 1.0)
+    share = min(frame.done / frame.total, 1.0)
     left = f" · {duration(frame.left_s)} left" if frame.left_s is not None else ""
     row = Table.grid(padding=(0, 2))
     row.add_column(width=24)
     row.add_column(no_wrap=True)
     row.add_row(
         ProgressBar(total=1.0, completed=share, width=24),
-        f"{frame.epoch:.2f} of {frame.epochs:g} · {share:.0%} · {duration(frame.elapsed_s)}{left}",
+        f"{amount(frame.done)} of {frame.total:g} · {share:.0%} · {duration(frame.elapsed_s)}{left}",
     )
     return row
 

@@ -11,6 +11,7 @@ from typing import Self, TypeAlias
 
 import structlog
 
+from orchestrator.goal import Goal
 from orchestrator.live.figures import Figures, Frame
 from orchestrator.records import Actions, Decided, Row, Wake
 
@@ -28,8 +29,8 @@ class View:
     If drawing fails (a closed pipe, a mistake of ours) the view falls silent and the run goes on.
     """
 
-    def __init__(self, epochs: float, draw: Draw, every_s: float) -> None:
-        self._figures, self._draw, self._every_s = Figures(epochs), draw, every_s
+    def __init__(self, goal: Goal, draw: Draw, every_s: float) -> None:
+        self._figures, self._draw, self._every_s = Figures(goal), draw, every_s
         self._news: deque[News] = deque(maxlen=MOST_NEWS)
         self._last: tuple[float, float] | None = None  # the newest wake by the pool's clock, and by ours
         self._lock, self._ended, self._broken = Lock(), Event(), False

@@ -1,44 +1,50 @@
 """What a user asks for: the models of a spec, and the one gate that a spec passes before anything starts."""
 
 from orchestrator.spec.check import check, load
-from orchestrator.spec.models import (
+from orchestrator.spec.common import (
     EveryEpochs,
     EveryRounds,
     Inject,
+    OneOf,
     Optimizer,
     PerWorker,
     Quorum,
     Resources,
+    Section,
     Slow,
-    Spec,
     StaticOptions,
     StaticQuorum,
     Times,
     Tracking,
-    Train,
-    TrainSpec,
+    VerbSection,
 )
+from orchestrator.spec.models import VERBS, Spec, Stage
 from orchestrator.spec.problems import Problem, SpecInvalid
 from orchestrator.spec.schema import json_schema
+from orchestrator.spec.train import Train
 
 __all__ = [
+    "VERBS",
     "EveryEpochs",
     "EveryRounds",
     "Inject",
+    "OneOf",
     "Optimizer",
     "PerWorker",
     "Problem",
     "Quorum",
     "Resources",
+    "Section",
     "Slow",
     "Spec",
     "SpecInvalid",
+    "Stage",
     "StaticOptions",
     "StaticQuorum",
     "Times",
     "Tracking",
     "Train",
-    "TrainSpec",
+    "VerbSection",
     "check",
     "json_schema",
     "load",

@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from orchestrator.spec.contradictions import contradictions
-from orchestrator.spec.models import TrainSpec
+from orchestrator.spec.models import Spec
 from orchestrator.spec.problems import Complaint, Keys, Problem, SpecInvalid
 from orchestrator.spec.shape import shape
 from orchestrator.spec.source import Source, overridden, read_file
 from orchestrator.spec.world import absences
 
-Given: TypeAlias = TrainSpec | Mapping[str, Any] | Path | str
+Given: TypeAlias = Spec | Mapping[str, Any] | Path | str
 """A spec: as a model, as plain data, or as the name of a YAML or JSON file."""
 
 
 def check(
     given: Given,
     overrides: Sequence[str] = (),
-    complaints: Callable[[TrainSpec], Iterable[Complaint]] = lambda spec: (),
-) -> TrainSpec:
+    complaints: Callable[[Spec], Iterable[Complaint]] = lambda spec: (),
+) -> Spec:
     """The spec, if a run can start from it. Imports its task, and torch with it.
 
     overrides: "train.workers=8", values as in YAML, applied in order. complaints: what else may be wrong with it.
@@ -32,7 +32,7 @@ def check(
     source = overridden(_read(given), overrides)
     spec, broken = shape(source)
     problems = [*source.problems, *broken]
-    for complaint in chain(contradictions(spec), absences(spec), complaints(spec)):
+    for complaint in chain(contradictions(spec), absences(spec), complaints(spec) if len(spec.given) == 1 else ()):
         if not any(_touches(keys, problem.keys) for keys in complaint.about for problem in broken):
             keys = complaint.about[0]
             problems.append(Problem(source.place(keys), keys, complaint.message))
@@ -41,7 +41,7 @@ def check(
     return spec
 
 
-def load(file: Path) -> TrainSpec:
+def load(file: Path) -> Spec:
     """The spec of a run that was started: single values are checked again, what it names outside is not.
 
     Raises:
@@ -54,7 +54,7 @@ def load(file: Path) -> TrainSpec:
 
 
 def _read(given: Given) -> Source:
-    if isinstance(given, TrainSpec):
+    if isinstance(given, Spec):
         return Source(given.model_dump(mode="json"))
     return Source(dict(given)) if isinstance(given, Mapping) else read_file(Path(given))
 

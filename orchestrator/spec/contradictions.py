@@ -2,30 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from orchestrator.spec.models import StaticQuorum, TrainSpec
-from orchestrator.spec.problems import Complaint, Keys
+from orchestrator.spec.common import StaticQuorum
+from orchestrator.spec.models import VERBS, Spec
+from orchestrator.spec.problems import Complaint, Keys, dotted
 
 
-def contradictions(spec: TrainSpec) -> Iterator[Complaint]:
+def contradictions(spec: Spec) -> Iterator[Complaint]:
     """All of them; pure."""
-    n = spec.train.workers
-    workers: Keys = ("train", "workers")
-    if isinstance(spec.train.quorum, StaticQuorum) and (k := spec.train.quorum.static.k) > n:
-        why = f"is {k} but train.workers is {n}, so no round could ever end. Use k <= {n} or workers >= {k}."
-        yield _complaint("train.quorum.static.k", why, workers)
-    if (least := spec.train.min_workers) > n:
+    if not spec.task:
+        yield Complaint(
+            (("task",),), "task: missing; give text (what to work on: package.module:Class, a trainers.Task)."
+        )
+    if len(spec.given) != 1:
+        yield _which_verb(spec)
+        return
+    n, workers = spec.section.workers, (spec.verb, "workers")
+    if (least := spec.section.min_workers) > n:
         remedy = f"Use min_workers <= {n} or workers >= {least}."
-        why = f"is {least} but train.workers is {n}, so the run would wait for ever. {remedy}"
-        yield _complaint("train.min_workers", why, workers)
+        why = f"is {least} but {dotted(workers)} is {n}, so the run would wait for ever. {remedy}"
+        yield complaint((spec.verb, "min_workers"), why, workers)
     if spec.inject.slow is not None and (slow := spec.inject.slow.worker) >= n:
-        why = f"is {slow} but train.workers is {n}, and workers count from 0. Use worker <= {n - 1}."
-        yield _complaint("inject.slow.worker", why, workers)
+        why = f"is {slow} but {dotted(workers)} is {n}, and workers count from 0. Use worker <= {n - 1}."
+        yield complaint(("inject", "slow", "worker"), why, workers)
     if (gpu := spec.resources.per_worker.gpu) > 1 and gpu % 1:
         why = f"is {gpu:g}, but above 1 only whole GPUs are given. Use {int(gpu)} or {int(gpu) + 1}."
-        yield _complaint("resources.per_worker.gpu", why)
+        yield complaint(("resources", "per_worker", "gpu"), why)
+    yield from OF_VERBS[spec.verb](spec)
+    for number, stage in enumerate(spec.then):
+        if len(stage.given) != 1:
+            keys: Keys = ("then", number)
+            yield complaint(keys, f"has {_listed(stage.given)}; each stage of a chain is one of {', '.join(VERBS)}.")
 
 
-def _complaint(path: str, why: str, *others: Keys) -> Complaint:
-    return Complaint((tuple(path.split(".")), *others), f"{path} {why}")
+def complaint(keys: Keys, why: str, *others: Keys) -> Complaint:
+    """That the value at these keys, together with others, cannot be; why: follows its name."""
+    return Complaint((keys, *others), f"{dotted(keys)} {why}")
+
+
+def _which_verb(spec: Spec) -> Complaint:
+    about: tuple[Keys, ...] = tuple((verb,) for verb in (spec.given[1:] or VERBS))
+    if not spec.given:
+        return Complaint(about, f"says not what to do: give one of {', '.join(VERBS)}, such as train: {{workers: 2}}.")
+    first, *others = spec.given
+    then = ", ".join(f"{verb}: …" for verb in others)
+    return Complaint(
+        about, f"{_listed(spec.given)} cannot be one run; for one after another: {first}: …, then: [{then}]."
+    )
+
+
+def _listed(verbs: tuple[str, ...]) -> str:
+    return " and ".join(verbs) or "no verb"
+
+
+def _train(spec: Spec) -> Iterator[Complaint]:
+    train = spec.train
+    assert train is not None
+    if isinstance(train.quorum, StaticQuorum) and (k := train.quorum.static.k) > (n := train.workers):
+        why = f"is {k} but train.workers is {n}, so no round could ever end. Use k <= {n} or workers >= {k}."
+        yield complaint(("train", "quorum", "static", "k"), why, ("train", "workers"))
+
+
+OF_VERBS: Mapping[str, Callable[[Spec], Iterator[Complaint]]] = {
+    "train": _train,
+}

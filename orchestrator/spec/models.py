@@ -1,4 +1,4 @@
-"""What a user writes: one frozen model a verb, whose defaults are the recommendation.
+"""What a user writes: one model, with a section for the verb and the keys that all verbs share.
 
 A model knows single values only. What contradicts itself or the world is found by `check`, all at once.
 """
@@ -8,151 +8,53 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
+from pydantic import Field
 
-QuorumName: TypeAlias = Literal["full", "dynamic", "dbw", "adasync", "rate"]
+from orchestrator.spec.common import Inject, Resources, Section, Times, Tracking, VerbSection
+from orchestrator.spec.train import Train
 
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class StaticOptions(_Frozen):
-    """How many gradients a round waits for."""
-
-    k: int = Field(ge=1, description="gradients a round waits for, from 1 to train.workers")
+VERBS = ("train",)
+"""The sections that say what to do; a spec has exactly one of them."""
 
 
-class StaticQuorum(_Frozen):
-    """Wait for the same number of gradients in every round."""
-
-    static: StaticOptions
-
-
-Quorum: TypeAlias = Annotated[
-    Annotated[QuorumName, Tag("<name>")] | Annotated[StaticQuorum, Tag("<static>")],
-    Discriminator(lambda given: "<static>" if isinstance(given, dict | StaticQuorum) else "<name>"),
-]
-
-
-class EveryEpochs(_Frozen):
-    """An interval in passes over the training data."""
-
-    epochs: float = Field(gt=0, description="passes over the training data; fractions are allowed")
-
-
-class EveryRounds(_Frozen):
-    """An interval in rounds."""
-
-    rounds: int = Field(ge=1, description="rounds, one step of the optimizer each")
-
-
-def _is_rounds(given: object) -> bool:
-    return isinstance(given, EveryRounds) or (isinstance(given, dict) and "rounds" in given)
-
-
-Every: TypeAlias = Annotated[
-    Annotated[EveryEpochs, Tag("<epochs>")] | Annotated[EveryRounds, Tag("<rounds>")],
-    Discriminator(lambda given: "<rounds>" if _is_rounds(given) else "<epochs>"),
-]
-
-
-class Optimizer(_Frozen):
-    """An optimizer of torch.optim and its options: every further key is an option of that class."""
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, JsonValue]
-
-    name: str = Field(description="a class of torch.optim, in any case: sgd, adamw, …")
-    lr: float = Field(gt=0, description="learning rate")
+class OneVerb(Section):
+    """Has a section for each verb, all but one of them None."""
 
     @property
-    def options(self) -> dict[str, JsonValue]:
-        """Keyword arguments of the class: `lr` and all further keys."""
-        return {"lr": self.lr, **self.__pydantic_extra__}
+    def given(self) -> tuple[str, ...]:
+        """The verbs that there is a section for; exactly one, in a spec that passed the gate."""
+        return tuple(verb for verb in VERBS if getattr(self, verb) is not None)
+
+    @property
+    def verb(self) -> str:
+        """What to do: the name of the section."""
+        (verb,) = self.given
+        return verb
+
+    @property
+    def section(self) -> VerbSection:
+        """How to do it."""
+        section: VerbSection = getattr(self, self.verb)
+        return section
 
 
-class Train(_Frozen):
-    """Synchronous data-parallel training that does not wait for stragglers."""
-
-    workers: int = Field(ge=1, description="processes that compute gradients")
-    min_workers: int = Field(
-        default=1, ge=1, description="with fewer present the run pauses, at most times.patience_s; from 1 to workers"
-    )
-    batch_size: int = Field(default=64, ge=1, description="samples of one gradient")
-    quorum: Quorum = Field(default="dynamic", description="how many gradients of a round to wait for")
-    optimizer: Optimizer = Field(
-        default=Optimizer.model_validate({"name": "sgd", "lr": 0.05, "momentum": 0.9}),
-        description="an optimizer of torch.optim and its options",
-    )
-    clip_norm: float | None = Field(
-        default=None, gt=0, description="largest norm of a round's mean gradient; null: no clipping"
-    )
-    epochs: float = Field(default=1.0, gt=0, description="passes over the training data; fractions are allowed")
-    model: dict[str, JsonValue] = Field(default={}, description="arguments of Task.model")
-    evaluate_every: Every = Field(
-        default=EveryEpochs(epochs=1.0),
-        description="between evaluations on validation data, {epochs: X} or {rounds: N}; the end is always evaluated",
-    )
+TRAIN = Field(default=None, description="train one model on many workers, without waiting for the slow ones")
 
 
-class PerWorker(_Frozen):
-    """What each worker reserves on the cluster."""
+class Stage(OneVerb):
+    """What a chain does next."""
 
-    cpu: float = Field(default=1.0, gt=0, description="CPU cores")
-    gpu: float = Field(default=0.0, ge=0, description="GPUs: 0, a fraction below 1, or a whole number")
-
-
-class Resources(_Frozen):
-    """What a run reserves on the cluster."""
-
-    per_worker: PerWorker = Field(default=PerWorker(), description="what each worker reserves")
+    train: Train | None = TRAIN
 
 
-class Tracking(_Frozen):
-    """Where metrics, parameters and models are recorded."""
+class Spec(OneVerb):
+    """A run, or a chain of them."""
 
-    enabled: bool = Field(default=True, description="record this run in MLflow")
-    experiment: str = Field(default="ripieno", min_length=1, description="experiment in MLflow")
-    uri: str | None = Field(default=None, description="MLflow's tracking URI; null: SQLite beside the state folder")
-
-
-class Times(_Frozen):
-    """The only three times that are set; every other wait is learnt from what was observed."""
-
-    heartbeat_s: float = Field(
-        default=2.0,
-        gt=0,
-        description="seconds between signs of life; a stopped or cut-off worker is lost after 1 to 1.5 of these",
-    )
-    patience_s: float = Field(
-        default=300.0, gt=0, description="seconds to wait with fewer than train.min_workers before the run fails"
-    )
-    hard_deadline_s: float | None = Field(
-        default=None, gt=0, description="seconds after which a piece of work is given up; null: learnt from round trips"
-    )
-
-
-class Slow(_Frozen):
-    """One worker made slow by sleeping."""
-
-    worker: int = Field(ge=0, description="which worker, counting from 0")
-    factor: float = Field(ge=1, description="how many times as long it takes")
-
-
-class Inject(_Frozen):
-    """Faults made on purpose, for demonstrations."""
-
-    slow: Slow | None = Field(default=None, description="a deliberately slow worker")
-
-
-class TrainSpec(_Frozen):
-    """A training run."""
-
-    task: str = Field(description="what to train: package.module:Class, a trainers.Task")
-    train: Train = Field(description="how to train it")
+    task: str = Field(default="", description="what to work on: package.module:Class, a trainers.Task")
+    train: Train | None = TRAIN
+    then: list[Stage] = Field(default=[], description="what to do after it, one verb each, each from what came before")
     resources: Resources = Field(default=Resources(), description="what the run reserves on the cluster")
     tracking: Tracking = Field(default=Tracking(), description="where it is recorded")
     state: str = Field(default="./runs", min_length=1, description="folder of runs: journals, snapshots, outcomes")
@@ -185,6 +87,3 @@ class TrainSpec(_Frozen):
     def sha256(self) -> str:
         """Of the canonical JSON."""
         return hashlib.sha256(self.canonical_json.encode()).hexdigest()
-
-
-Spec: TypeAlias = TrainSpec

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from orchestrator.spec.models import TrainSpec
+from orchestrator.spec.models import Spec
 from orchestrator.spec.problems import Keys, dotted
 from orchestrator.words import did_you_mean
 
@@ -16,7 +16,7 @@ ANYTHING = "text, a finite number, true, false, null, a list or a mapping"
 @cache
 def json_schema() -> dict[str, Any]:
     """JSON Schema, draft 2020-12, of every spec."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | TrainSpec.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Spec.model_json_schema()
 
 
 def allowed(keys: Keys) -> str:

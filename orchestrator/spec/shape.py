@@ -9,25 +9,26 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from orchestrator.spec.models import QuorumName, TrainSpec
+from orchestrator.spec.common import QuorumName
+from orchestrator.spec.models import VERBS, Spec
 from orchestrator.spec.problems import Keys, Problem, dotted, shown
 from orchestrator.spec.schema import allowed, meaning, names, nearest, options
 from orchestrator.spec.source import Source
 from orchestrator.words import did_you_mean
 
-STAND_INS: Mapping[Keys, object] = {("task",): "", ("train",): {"workers": 1}, ("train", "workers"): 1}
+STAND_INS: Mapping[Keys, object] = {("task",): "", **{(verb, "workers"): 1 for verb in VERBS}}
 """For required values that are broken, so that the rest can still be looked at."""
 
 EVERY = "{epochs: X} or {rounds: N}"
 
 
-def shape(source: Source) -> tuple[TrainSpec, tuple[Problem, ...]]:
+def shape(source: Source) -> tuple[Spec, tuple[Problem, ...]]:
     """The spec, with stand-ins and defaults for what is broken, and a problem for each broken value."""
     data = deepcopy(source.data)
     problems: dict[Keys, Problem] = {}
     while True:
         try:
-            return TrainSpec.model_validate(data), tuple(problems.values())
+            return Spec.model_validate(data), tuple(problems.values())
         except ValidationError as invalid:
             errors = [(_keys(error["loc"], data), error) for error in invalid.errors(include_url=False)]
         if not problems:  # the first pass finds all; later ones only what our mending uncovered
@@ -64,10 +65,18 @@ def _mend(data: Any, keys: Keys) -> None:
 def _sentence(keys: Keys, error: ErrorDetails, data: Any) -> tuple[Keys, str]:
     """The keys to complain about, and the sentence, which names them."""
     kind, given = error["type"], shown(error["input"])
-    if keys[:2] == ("train", "quorum") and _is_about_the_choice(keys, kind):
-        return keys[:2], f"train.quorum: {_not_a_quorum(data['train']['quorum'])}"
-    if keys[:2] == ("train", "evaluate_every") and _is_about_the_choice(keys, kind):
-        return keys[:2], f"train.evaluate_every: {shown(data['train']['evaluate_every'])} is not {EVERY}."
+    if keys[1:2] == ("quorum",) and _is_about_the_choice(keys, kind):
+        return keys[:2], f"{dotted(keys[:2])}: {_not_a_quorum(data[keys[0]]['quorum'])}"
+    if keys[1:2] == ("evaluate_every",) and _is_about_the_choice(keys, kind):
+        return keys[:2], f"{dotted(keys[:2])}: {shown(data[keys[0]]['evaluate_every'])} is not {EVERY}."
+    if (
+        kind == "extra_forbidden" and error["loc"][-1] not in keys[-1:]
+    ):  # a name for one that has its options spelled out
+        wrong, known = str(error["loc"][-1]), names(keys)
+        return (
+            keys,
+            f"{dotted(keys)}: {shown(wrong)} is not one of {', '.join(known)}{did_you_mean(wrong, known) or '.'}",
+        )
     if kind == "extra_forbidden":
         return keys, f"{dotted(keys)}: no such key{nearest(keys) or '.'} Allowed: {', '.join(names(keys[:-1]))}."
     if kind == "missing":

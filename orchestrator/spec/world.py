@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.spec.models import Optimizer, TrainSpec
+from orchestrator.spec.common import Optimizer
+from orchestrator.spec.models import Spec
 from orchestrator.spec.problems import Complaint, Keys, dotted
 from orchestrator.words import did_you_mean
 
@@ -19,10 +20,11 @@ TRACKING_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "
 STORAGE_SCHEMES = ("file", "s3", "gs", "gcs", "abfs", "hdfs")
 
 
-def absences(spec: TrainSpec) -> Iterator[Complaint]:
+def absences(spec: Spec) -> Iterator[Complaint]:
     """What is not there, or not as the spec says. Cost: imports torch and the user's module."""
-    yield from _task(spec)
-    yield from _optimizer(spec.train.optimizer)
+    if len(spec.given) == 1 and spec.task:
+        yield from _task(spec)
+        yield from OF_VERBS[spec.verb](spec)
     if why := _folder(Path(spec.state)):
         yield Complaint((("state",),), f"state: {spec.state} {why}")
     if spec.tracking.uri is not None:
@@ -31,7 +33,7 @@ def absences(spec: TrainSpec) -> Iterator[Complaint]:
         yield from _scheme(("storage",), spec.storage, STORAGE_SCHEMES)
 
 
-def _task(spec: TrainSpec) -> Iterator[Complaint]:
+def _task(spec: Spec) -> Iterator[Complaint]:
     """The task, and the arguments of its model."""
     from trainers.errors import TaskInvalid
     from trainers.loading import load_task
@@ -47,30 +49,35 @@ def _task(spec: TrainSpec) -> Iterator[Complaint]:
     yield from _model_arguments(task, spec)
 
 
-def _model_arguments(task: Task, spec: TrainSpec) -> Iterator[Complaint]:
+def _model_arguments(task: Task, spec: Spec) -> Iterator[Complaint]:
     """Each that the model does not take, and each that it needs and is not given."""
     from trainers.errors import ArgumentInvalid
     from trainers.loading import require_model_arguments
 
-    names = set(spec.train.model)
+    names, model = set(spec.section.model), (spec.verb, "model")
     while True:
         try:
             return require_model_arguments(task, names)
         except ArgumentInvalid as error:
             given = error.argument in names
-            keys: Keys = ("train", "model", error.argument) if given else ("train", "model")
+            keys: Keys = (*model, error.argument) if given else model
             yield Complaint((keys, ("task",)), f"{dotted(keys)}: {str(error).rstrip('.')}.")
             names ^= {error.argument}
 
 
-def _optimizer(optimizer: Optimizer) -> Iterator[Complaint]:
+def _train(spec: Spec) -> Iterator[Complaint]:
+    assert spec.train is not None
+    yield from optimizer_problems(("train", "optimizer"), spec.train.optimizer)
+
+
+def optimizer_problems(where: Keys, optimizer: Optimizer) -> Iterator[Complaint]:
     """What the class says, and of which option: the one without which it would not say so."""
-    name: Keys = ("train", "optimizer", "name")
+    name: Keys = (*where, "name")
     settings = {"name": optimizer.name, **optimizer.options}
     while why := _optimizer_problem(settings):
         culprits = (option for option in settings if option not in ("name", "lr"))
         culprit = next((option for option in culprits if _optimizer_problem(_without(settings, option)) != why), None)
-        keys: Keys = ("train", "optimizer", culprit or "name")
+        keys: Keys = (*where, culprit or "name")
         yield Complaint((keys, name), f"{dotted(keys)}: {why}")
         if culprit is None:
             return
@@ -119,6 +126,11 @@ def _folder(folder: Path) -> str:
             return ""
     except (OSError, ValueError) as error:
         return f"cannot be written ({getattr(error, 'strerror', None) or error}). Give a folder on a writable disk."
+
+
+OF_VERBS: Mapping[str, Callable[[Spec], Iterator[Complaint]]] = {
+    "train": _train,
+}
 
 
 def _exists(path: Path) -> bool:

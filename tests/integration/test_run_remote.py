@@ -17,7 +17,7 @@ from orchestrator.lifecycle import OpenPool, start
 from orchestrator.outcome import Outcome
 from orchestrator.protocols import Pool
 from orchestrator.records import AGGREGATOR, Actions, Joined, Left, Wake
-from orchestrator.spec import TrainSpec
+from orchestrator.spec import Spec
 from orchestrator.verify import replay
 from orchestrator.workers import open_pool_of
 from tests.support.runs import digits_spec
@@ -50,7 +50,7 @@ def processes() -> LocalProcesses:
 
 @pytest.fixture
 def on_processes(processes: LocalProcesses) -> OpenPool:
-    def open_pool(started: Started, spec: TrainSpec, values: SharedFolder) -> Pool:
+    def open_pool(started: Started, spec: Spec, values: SharedFolder) -> Pool:
         return open_pool_of(started, spec, values, processes)
 
     return open_pool

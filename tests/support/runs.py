@@ -13,11 +13,11 @@ from orchestrator.pools.inline import InlinePool
 from orchestrator.pools.latency import Constant, Latency, ShiftedExponential
 from orchestrator.pools.virtual import Faults, VirtualPool
 from orchestrator.protocols import Pool
-from orchestrator.spec import TrainSpec
+from orchestrator.spec import Spec
 from orchestrator.values.shared import SharedValues
 
 
-def digits_spec(state: Path, **train: Any) -> TrainSpec:
+def digits_spec(state: Path, **train: Any) -> Spec:
     """Two epochs of the digits on four workers, untracked; train: what is to be otherwise."""
     settings: dict[str, Any] = {
         "workers": 4,
@@ -27,7 +27,7 @@ def digits_spec(state: Path, **train: Any) -> TrainSpec:
         "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9},
         **train,
     }
-    return TrainSpec.model_validate(
+    return Spec.model_validate(
         {
             "task": "tests.support.digits_task:Digits",
             "train": settings,
@@ -37,8 +37,8 @@ def digits_spec(state: Path, **train: Any) -> TrainSpec:
     )
 
 
-def inline(started: Started, spec: TrainSpec, folder: SharedFolder) -> Pool:
-    return InlinePool(spec.train.workers, Local(spec, started.paths).execute(SharedValues(folder)))
+def inline(started: Started, spec: Spec, folder: SharedFolder) -> Pool:
+    return InlinePool(spec.section.workers, Local(spec, started.paths).execute(SharedValues(folder)))
 
 
 def virtual(faults: Faults | None = None) -> OpenPool:
@@ -49,8 +49,8 @@ def virtual(faults: Faults | None = None) -> OpenPool:
         by_kind={"aggregate": Constant(0.01), "evaluate": Constant(0.05), "init": Constant(0.1)},
     )
 
-    def open_pool(started: Started, spec: TrainSpec, folder: SharedFolder) -> Pool:
+    def open_pool(started: Started, spec: Spec, folder: SharedFolder) -> Pool:
         execute = Local(spec, started.paths).execute(SharedValues(folder))
-        return VirtualPool(spec.train.workers, execute, seed=spec.seed, latency=latency, faults=faults)
+        return VirtualPool(spec.section.workers, execute, seed=spec.seed, latency=latency, faults=faults)
 
     return open_pool

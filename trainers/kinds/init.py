@@ -14,21 +14,25 @@ from trainers.tensors import Tensors
 
 
 class Init(msgspec.Struct, frozen=True):
-    """model: arguments of the task's model(). optimizer: its name and options."""
+    """model: arguments of the task's model(). optimizer: its name and options; None: nobody asks for its state."""
 
     model: dict[str, Any]
-    optimizer: dict[str, Any]
+    optimizer: dict[str, Any] | None = None
 
 
 def init(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: Context) -> Outputs:
     """Outputs "weights", as `torch.manual_seed(seed); task.model(…)` makes them, and "optimizer", its first state.
 
+    Input "given", if there is one: a state_dict that the weights are taken from instead.
     Metrics: parameters, and train_samples, validation_samples, test_samples.
     Raises:
-        ModelUnsupported, OptimizerInvalid, DataInvalid.
+        ModelUnsupported, OptimizerInvalid, DataInvalid. WeightsMismatch: what was given is another model's.
     """
     asked = msgspec.convert(params, Init)
     model = context.new_model(asked.model)
-    outputs = {"weights": model.weights(), "optimizer": context.stepper(asked.model, asked.optimizer).first_state()}
+    weights = model.layout.flattened(inputs["given"]) if "given" in inputs else model.weights()
+    outputs = {"weights": weights}
+    if asked.optimizer is not None:
+        outputs["optimizer"] = context.stepper(asked.model, asked.optimizer).first_state()
     samples = {f"{split}_samples": float(context.samples(split)) for split in Split}
     return outputs, {"parameters": float(model.layout.size), **samples}

@@ -159,7 +159,7 @@ def test_an_empty_state_folder_says_what_to_do() -> None:
 
 def test_the_schema_is_json() -> None:
     code, out, _ = ripieno("schema")
-    assert (code, json.loads(out)["title"]) == (0, "TrainSpec")
+    assert (code, json.loads(out)["title"]) == (0, "Spec")
 
 
 def test_the_doctor_says_something_of_everything() -> None:

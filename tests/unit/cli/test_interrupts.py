@@ -32,7 +32,7 @@ def go(view, stop):
         time.sleep(0.01)
     time.sleep(HOLD)
     outcome = "interrupted" if stop() else "done"
-    return Outcome("r-1", Path("runs/r-1"), outcome, {"test_accuracy": 0.9}, 25, 1.0, 2.0, 1.0)
+    return Outcome("r-1", Path("runs/r-1"), outcome, {"test_accuracy": 0.9}, 25, 1.0, "epochs", 2.0, 1.0)
 
 outcome = in_foreground(spec, go, as_json=JSON)
 sys.exit({"done": 0, "interrupted": 130}[outcome.outcome])
@@ -99,8 +99,8 @@ def test_json_has_standard_output_for_itself() -> None:
 def test_in_a_file_the_figures_are_lines_and_the_report_follows() -> None:
     with a_run(wait=False) as process:
         out, _ = finish(process)
-    assert "epoch 1.00 of 1 · loss" in out
-    assert out.index("epoch 1.00 of 1") < out.index("done  r-1  1 epochs · 25 rounds · 2.0 s")
+    assert "1 of 1 epochs · loss" in out
+    assert out.index("1 of 1 epochs") < out.index("done  r-1  1 epochs · 25 rounds · 2.0 s")
 
 
 def test_who_asks_to_be_told_of_the_first_signal_is_told_once_even_if_late() -> None:

@@ -27,7 +27,8 @@ def outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Outcome:
         outcome="done",
         metrics={"test_accuracy": 0.9012, "test_loss": 0.28713},
         rounds=4690,
-        epochs=5.0,
+        done=5.0,
+        unit="epochs",
         elapsed_s=151.2,
         goodput=0.93,
         time_saved=TimeSaved(full_s=341.0, actual_s=151.0, same_data_s=302.0),
@@ -94,19 +95,15 @@ def test_a_plan_says_what_would_happen_and_that_nothing_did(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     plan = Plan(
         task="examples.fashion_mnist.task:FashionMnist",
-        workers=4,
-        samples=60_000,
-        blocks=938,
-        rounds_per_epoch=(235, 938),
+        rows=[("data", "60,000 samples"), ("workers", "4, quorum static: {k: 3}")],
         parameters=421_642,
         cluster="this machine",
         needs={"CPU": 5.0},
         has={"CPU": 2.0},
         state=tmp_path / "runs",
         tracking_uri="sqlite:///mlflow.db",
-        notes=("workers share cores: rounds will be slower",),
     )
-    assert printed(reports.planned(plan, "static: {k: 3}")) == PLAN.strip("\n")
+    assert printed(reports.planned(plan)) == PLAN.strip("\n")
 
 
 def test_a_replay_says_whether_all_came_out_the_same() -> None:
@@ -197,13 +194,12 @@ do again        ripieno replay r-7f3
 
 PLAN = """
 task            examples.fashion_mnist.task:FashionMnist
-data            60,000 samples: 938 gradients, 235 to 938 rounds an epoch
 model           421,642 parameters
+data            60,000 samples
 workers         4, quorum static: {k: 3}
 cluster         this machine: needs 5 CPU; has 2 CPU
 state           runs
 tracking        sqlite:///mlflow.db
-note            workers share cores: rounds will be slower
 
 this run can start; nothing was started
 """

@@ -35,7 +35,18 @@ def state(tmp_path: Path) -> Path:
 
 def an_outcome(folder: Path) -> Outcome:
     return Outcome(
-        folder.name, folder, "done", {"test_loss": 0.5}, 7, 0.2, 3.5, 0.9, TimeSaved(2.0, 1.0, 1.5), "ab", folder / "m"
+        folder.name,
+        folder,
+        "done",
+        {"test_loss": 0.5},
+        7,
+        0.2,
+        "epochs",
+        3.5,
+        0.9,
+        TimeSaved(2.0, 1.0, 1.5),
+        "ab",
+        folder / "m",
     )
 
 

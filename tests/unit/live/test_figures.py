@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from orchestrator.goal import Goal
 from orchestrator.live.figures import FEW_WORKERS, Figures, Frame
 from orchestrator.records import Actions, Cause, Decided, Failure, Joined, Left, Result, Wake
 from tests.support.recorded import SAMPLES, spec_of, wakes_of
@@ -11,7 +12,7 @@ from tests.support.recorded import SAMPLES, spec_of, wakes_of
 
 def frames(*, workers: int = 4, epochs: float = 1.0, quorum: object = "full") -> list[Frame]:
     """The frame after every wake of a run."""
-    figures, seen = Figures(epochs), []
+    figures, seen = Figures(Goal("epoch", epochs, "epochs")), []
     for wake, actions in wakes_of(spec_of(workers=workers, epochs=epochs, quorum=quorum)):
         figures.add(wake, actions)
         seen.append(figures.frame())
@@ -19,12 +20,12 @@ def frames(*, workers: int = 4, epochs: float = 1.0, quorum: object = "full") ->
 
 
 def test_before_the_first_wake_there_is_a_frame_of_nothing() -> None:
-    frame = Figures(5).frame()
-    assert (frame.elapsed_s, frame.epoch, frame.loss, frame.wait_for, frame.left_s) == (0.0, 0.0, None, None, None)
+    frame = Figures(Goal("epoch", 5, "epochs")).frame()
+    assert (frame.elapsed_s, frame.done, frame.loss, frame.wait_for, frame.left_s) == (0.0, 0.0, None, None, None)
 
 
 def test_progress_never_falls_and_ends_at_all_epochs() -> None:
-    epochs = [frame.epoch for frame in frames(epochs=0.5)]
+    epochs = [frame.done for frame in frames(epochs=0.5)]
     assert epochs == sorted(epochs)
     assert epochs[-1] == 0.5
 
@@ -51,13 +52,13 @@ def test_the_round_trips_of_a_slow_worker_show() -> None:
 
 def test_the_time_left_comes_true() -> None:
     seen = frames(epochs=2.0)
-    midway = next(frame for frame in seen if frame.epoch >= 1.0)
+    midway = next(frame for frame in seen if frame.done >= 1.0)
     assert midway.left_s == pytest.approx(seen[-1].elapsed_s - midway.elapsed_s, rel=0.2)
 
 
 def test_rates_are_those_of_the_last_seconds() -> None:
     seen = frames(epochs=2.0)
-    midway = next(frame for frame in seen if frame.epoch >= 1.0)
+    midway = next(frame for frame in seen if frame.done >= 1.0)
     whole_run = SAMPLES["train_samples"] * 2 / seen[-1].elapsed_s
     assert midway.samples_per_s == pytest.approx(whole_run, rel=0.2)
     assert midway.rounds_per_s == pytest.approx(midway.samples_per_s / (4 * 64), rel=0.01)
@@ -81,7 +82,7 @@ def test_many_workers_are_not_shown_one_by_one() -> None:
 
 
 def test_a_worker_that_left_is_gone_and_a_failure_is_counted() -> None:
-    figures = Figures(1.0)
+    figures = Figures(Goal("epoch", 1.0, "epochs"))
     figures.add(
         Wake(1.0, (Joined("worker-0"), Joined("worker-1"), Joined("aggregator-0", role="aggregator"))), nothing()
     )

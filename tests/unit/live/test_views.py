@@ -9,6 +9,7 @@ import time
 import pytest
 from rich.console import Console
 
+from orchestrator.goal import Goal
 from orchestrator.live import Figures, View, jsonl, plain, plain_view, terminal
 from orchestrator.live.figures import Frame
 from orchestrator.records import Actions, Decided, Decision, Row, Wake
@@ -21,7 +22,7 @@ MIDWAY = 120
 @pytest.fixture(scope="module")
 def midway() -> Frame:
     """The frame in the middle of a run that waits for three of four."""
-    figures = Figures(1.0)
+    figures = Figures(Goal("epoch", 1.0, "epochs"))
     for number, (wake, actions) in enumerate(wakes_of(spec_of(quorum={"static": {"k": 3}}))):
         figures.add(wake, actions)
         if number == MIDWAY:
@@ -50,13 +51,13 @@ def test_the_line_of_a_log_file(midway: Frame) -> None:
 
 
 def test_before_anything_has_happened_all_views_have_something_to_say() -> None:
-    frame = Figures(5).frame()
+    frame = Figures(Goal("epoch", 5, "epochs")).frame()
     assert "workers are starting" in rendered(frame, 80)
     assert plain.line(frame) == "0.0 s starting, 0 workers are there"
 
 
 def test_what_a_run_waits_for_takes_the_place_of_the_quorum() -> None:
-    figures = Figures(5)
+    figures = Figures(Goal("epoch", 5, "epochs"))
     figures.add(Wake(0.0, ()), Actions((), (), waiting="1 of at least 2 workers are connected"))
     assert "waiting: 1 of at least 2 workers are connected" in rendered(figures.frame(), 80)
     assert plain.line(figures.frame()) == "0.0 s waiting: 1 of at least 2 workers are connected"
@@ -73,7 +74,11 @@ def test_programs_get_one_object_a_line() -> None:
 def test_every_row_reaches_the_view_once_and_in_order() -> None:
     rows: list[Row] = []
     recorded = list(wakes_of(spec_of(quorum="full")))
-    with View(1.0, lambda frame, news: rows.extend(item for item in news if isinstance(item, Row)), 0.001) as view:
+    with View(
+        Goal("epoch", 1.0, "epochs"),
+        lambda frame, news: rows.extend(item for item in news if isinstance(item, Row)),
+        0.001,
+    ) as view:
         for wake, actions in recorded:
             view.seen(wake, actions)
     assert rows == [row for _, actions in recorded for row in actions.rows]
@@ -82,21 +87,21 @@ def test_every_row_reaches_the_view_once_and_in_order() -> None:
 def test_a_view_that_cannot_draw_falls_silent_and_the_run_goes_on() -> None:
     out = io.StringIO()
     out.close()
-    with plain_view(out, 1.0) as view:
+    with plain_view(out, Goal("epoch", 1.0, "epochs")) as view:
         for wake, actions in wakes_of(spec_of(quorum="full")):
             view.seen(wake, actions)
 
 
 def test_a_view_survives_wakes_that_make_no_sense() -> None:
     drawn: list[Frame] = []
-    with View(1.0, lambda frame, news: drawn.append(frame), 10.0) as view:
+    with View(Goal("epoch", 1.0, "epochs"), lambda frame, news: drawn.append(frame), 10.0) as view:
         view.seen(Wake(0.0, ("no event",)), Actions((), ()))  # type: ignore[arg-type]
         view.seen(Wake(0.0, ()), Actions((), ()))
 
 
 def test_a_wake_costs_microseconds() -> None:
     recorded = list(wakes_of(spec_of(workers=100, quorum="full", epochs=5.0)))
-    view = View(1.0, lambda frame, news: None, 10.0)
+    view = View(Goal("epoch", 1.0, "epochs"), lambda frame, news: None, 10.0)
     fastest_s = min(_seconds(view, recorded) for _ in range(3))
     assert fastest_s / len(recorded) < 50e-6
 
@@ -124,6 +129,6 @@ worker-3  busy 0.48 s     0.513 s    10
 """
 
 LINE = (
-    "5.9 s epoch 0.81 of 1 · loss 0.8579 · waits for 3 of 4 · "
+    "5.9 s 0.81 of 1 epochs · loss 0.8579 · waits for 3 of 4 · "
     "900 samples/s · 4.7 rounds/s · 11% of results unused · 1.4 s left"
 )

@@ -10,7 +10,6 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from orchestrator.spec import Spec, json_schema
-from orchestrator.spec.models import TrainSpec
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "fashion_mnist" / "train.yaml"
 
@@ -35,7 +34,7 @@ def test_every_key_says_what_it_means() -> None:
 
 
 def test_the_example_reads_as_it_says() -> None:
-    spec: Spec = TrainSpec.model_validate(yaml.safe_load(EXAMPLE.read_text()))
+    spec: Spec = Spec.model_validate(yaml.safe_load(EXAMPLE.read_text()))
     assert (spec.train.quorum, spec.train.optimizer.options) == ("dynamic", {"lr": 0.05, "momentum": 0.9})
     assert spec.inject.slow is not None
 
@@ -51,7 +50,7 @@ def test_the_quorums_of_a_spec_are_those_that_there_are() -> None:
 
 
 def test_a_default_tracking_uri_lies_beside_the_state_folder(tmp_path: Path) -> None:
-    spec = TrainSpec.model_validate({"task": "a:b", "train": {"workers": 1}})
+    spec = Spec.model_validate({"task": "a:b", "train": {"workers": 1}})
     assert spec.tracking_uri(tmp_path / "runs") == f"sqlite:///{tmp_path}/mlflow.db"
     assert (
         spec.model_copy(update={"tracking": spec.tracking.model_copy(update={"uri": "http://h"})}).tracking_uri(
@@ -63,6 +62,6 @@ def test_a_default_tracking_uri_lies_beside_the_state_folder(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["train", "resources", "tracking", "times", "inject"])
 def test_models_are_frozen(name: str) -> None:
-    spec = TrainSpec.model_validate({"task": "a:b", "train": {"workers": 1}})
+    spec = Spec.model_validate({"task": "a:b", "train": {"workers": 1}})
     with pytest.raises(ValueError, match="frozen"):
         setattr(spec, name, None)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.spec import SpecInvalid, TrainSpec
+from orchestrator.spec import VERBS, Spec, SpecInvalid, Train, check
 from orchestrator.spec.contradictions import contradictions
 from orchestrator.spec.problems import Problem
 from orchestrator.spec.schema import names
@@ -17,8 +17,8 @@ from orchestrator.spec.shape import shape
 from orchestrator.spec.source import Source, overridden, read_file
 
 GOOD = {"task": "package.module:Class", "train": {"workers": 4, "optimizer": {"name": "sgd", "lr": 0.1}}}
-TRAIN_KEYS = "workers, min_workers, batch_size, quorum, optimizer, clip_norm, epochs, model, evaluate_every"
-TOP_KEYS = "task, train, resources, tracking, state, storage, keep_journal, seed, threads, times, inject"
+TRAIN_KEYS = ", ".join(Train.model_fields)
+TOP_KEYS = ", ".join(Spec.model_fields)
 QUORUMS = "Allowed: full, static: {k: N}, dynamic, dbw, adasync, rate."
 PLAIN = "text, a finite number, true, false, null, a list or a mapping"
 
@@ -54,7 +54,7 @@ def sentences(*overrides: str) -> list[str]:
         ("train.evaluate_every.rounds=0", "train.evaluate_every.rounds: 0 is not a whole number >= 1."),
         ("train.wokers=4", f"train.wokers: no such key; did you mean 'workers'? Allowed: {TRAIN_KEYS}."),
         ("epochs=4", f"epochs: no such key; did you mean 'train.epochs'? Allowed: {TOP_KEYS}."),
-        ("fedrate=4", f"fedrate: no such key. Allowed: {TOP_KEYS}."),
+        ("fnord=4", f"fnord: no such key. Allowed: {TOP_KEYS}."),
         ("task=3", "task: 3 is not text."),
         ("state=''", "state: '' is not non-empty text."),
         ("tracking.enabled=yes", "tracking.enabled: 'yes' is not true or false."),
@@ -83,7 +83,7 @@ def sentences(*overrides: str) -> list[str]:
         (
             "train.quorum.static.n=2",
             "train.quorum.static.k: missing; "
-            "give a whole number >= 1 (gradients a round waits for, from 1 to train.workers).",
+            "give a whole number >= 1 (results a round waits for, from 1 to as many as are asked).",
         ),
         ("train.quorum.dbw={}", "train.quorum: 'dbw' has no options; write quorum: dbw."),
         ("train.workers", "is not of the form key.key=value, such as train.workers=8."),
@@ -163,7 +163,7 @@ anything = st.recursive(
 @given(st.dictionaries(st.sampled_from(names(())), anything) | st.dictionaries(st.text(), anything))
 def test_whatever_stands_in_a_spec_there_is_a_spec_or_a_sentence(data: dict[str, object]) -> None:
     spec, problems = shape(Source(data))
-    assert problems or spec == TrainSpec.model_validate(data)
+    assert problems or spec == Spec.model_validate(data)
 
 
 @given(st.dictionaries(st.sampled_from(names(("train",))), anything))
@@ -173,10 +173,11 @@ def test_whatever_stands_in_a_section_the_others_are_still_looked_at(train: dict
 
 
 def test_what_is_missing_says_what_to_give() -> None:
-    _, problems = shape(Source({}))
-    assert [problem.message for problem in problems] == [
-        "task: missing; give text (what to train: package.module:Class, a trainers.Task).",
-        f"train: missing; give a mapping with the keys {TRAIN_KEYS} (how to train it).",
+    with pytest.raises(SpecInvalid) as invalid:
+        check({})
+    assert [problem.message for problem in invalid.value.problems] == [
+        "task: missing; give text (what to work on: package.module:Class, a trainers.Task).",
+        f"says not what to do: give one of {', '.join(VERBS)}, such as train: {{workers: 2}}.",
     ]
 
 
@@ -190,7 +191,7 @@ def test_the_error_survives_pickling() -> None:
 def test_equal_specs_have_equal_hashes_however_they_were_written(tmp_path: Path) -> None:
     file = tmp_path / "train.yaml"
     file.write_text("train: {optimizer: {lr: 1e-1, name: sgd}, epochs: 1, workers: 4}\ntask: package.module:Class\n")
-    written, given_ = shape(read_file(file))[0], TrainSpec.model_validate(GOOD)
+    written, given_ = shape(read_file(file))[0], Spec.model_validate(GOOD)
     assert written.sha256 == given_.sha256
-    assert TrainSpec.model_validate_json(written.canonical_json) == given_
+    assert Spec.model_validate_json(written.canonical_json) == given_
     assert shape(overridden(Source(GOOD), ["seed=1"]))[0].sha256 != given_.sha256

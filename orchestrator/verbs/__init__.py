@@ -1,0 +1,20 @@
+"""What there is to do: one file a verb, and one line a verb here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.spec import Spec
+from orchestrator.verbs.train import TRAIN
+from orchestrator.verbs.verb import Finished, Pairs, Results, Verb
+
+__all__ = ["VERBS", "Finished", "Pairs", "Results", "Verb", "verb_of"]
+
+VERBS: Mapping[str, Verb] = {
+    "train": TRAIN,
+}
+
+
+def verb_of(spec: Spec) -> Verb:
+    """The verb of a spec that passed the gate."""
+    return VERBS[spec.verb]
