@@ -1,4 +1,4 @@
-"""An engine killed at any instant loses nothing: every quorum, calm and stormy, at seeded positions."""
+"""An engine killed at any instant loses nothing: every strategy and quorum, calm and stormy, at seeded positions."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from itertools import count
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
-from orchestrator.quorum import QUORUMS
 from tests.support.scenario import CALM, STORM, End, Knife, World, end_of, run_to_end
+from tests.support.toys import train
+from tests.support.toys.case import Case
 
 INSTANTS = ("before append", "appended", "handled", "in snapshot", "in rotation", "in resume")
-POSITIONS = 42  # a multiple of the instants: each seven times for every quorum and weather
-OPTIONS: dict[str, dict[str, Any]] = {"static": {"k": 3}}
+POSITIONS = 42  # a multiple of the instants: each seven times for every case and weather
+CASES: Mapping[str, Case] = {**train.CASES}
 
 MakeWorld = Callable[[], World]
 
@@ -37,17 +38,17 @@ def folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.fixture(params=list(QUORUMS))
-def quorum(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=list(CASES))
+def case(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(params=[CALM, STORM], ids=["calm", "storm"])
-def make_world(request: pytest.FixtureRequest, quorum: str, folder: Path) -> MakeWorld:
+def make_world(request: pytest.FixtureRequest, case: str, folder: Path) -> MakeWorld:
     numbers = count()
 
     def make() -> World:
-        world = World(folder / str(next(numbers)), quorum, OPTIONS.get(quorum, {}), request.param, seed=7)
+        world = World(folder / str(next(numbers)), CASES[case], request.param, seed=7)
         world.folder.mkdir()
         return world
 
@@ -74,10 +75,10 @@ def cuts(draw: random.Random, position: int, passed: Mapping[str, int]) -> list[
 
 @pytest.mark.parametrize("survives", [True, False], ids=["pool survives", "all in flight lost"])
 def test_a_killed_run_resumes_to_what_it_would_have_been(
-    make_world: MakeWorld, uninterrupted: Uninterrupted, quorum: str, survives: bool
+    make_world: MakeWorld, uninterrupted: Uninterrupted, case: str, survives: bool
 ) -> None:
     for position in range(POSITIONS):
-        seed = f"{quorum} {position} {survives}"
+        seed = f"{case} {position} {survives}"
         draw = random.Random(seed)
         world = make_world()
         planned = cuts(draw, position, uninterrupted.passed)

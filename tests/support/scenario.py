@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from orchestrator.core import Core
 from orchestrator.driver import Engine
@@ -22,13 +22,12 @@ from orchestrator.pools.execute import Execute
 from orchestrator.pools.latency import Constant, Latency, ShiftedExponential
 from orchestrator.pools.virtual import Faults, VirtualPool
 from orchestrator.protocols import Values
-from orchestrator.quorum import make_quorum
 from orchestrator.records import Actions, Assignment, Decided, Json, Row, Wake
 from orchestrator.replay import Comparison, restore
-from orchestrator.strategies import SyncTraining, SyncTrainingSettings
 from orchestrator.values.memory import MemoryValues
 from orchestrator.values.persisted import MemoryFiles, Persisted
-from tests.support.toy import toy
+from tests.support.toys.case import Case, execute
+from trainers import fingerprint
 
 RUN = "r-sweep"
 WORKERS = 5
@@ -47,7 +46,7 @@ SEGMENT_BYTES = 2_000
 SNAPSHOT_EVERY = 9  # wakes
 
 
-Weights: TypeAlias = tuple[float, ...]
+QUICK = {"aggregate": 0.01, "combine": 0.01, "evaluate": 0.05, "init": 0.1}
 
 
 class Killed(BaseException):
@@ -57,8 +56,8 @@ class Killed(BaseException):
 class End(NamedTuple):
     """All that two runs must agree on."""
 
-    weights: Weights
-    order: str
+    weights: str
+    state: Json
     decisions: Sequence[Decided]
     rows: Sequence[Row]
     decisions_hash: str
@@ -70,8 +69,7 @@ class World:
     """What outlives an engine: its folder on disk and, if it survives, the pool with the values it holds."""
 
     folder: Path
-    quorum: str
-    options: dict[str, Any]
+    case: Case
     faults: Faults
     seed: int
     files: MemoryFiles = field(default_factory=MemoryFiles)
@@ -79,18 +77,11 @@ class World:
     pool: VirtualPool | None = None
 
     def core(self) -> Core:
-        settings = SyncTrainingSettings(
-            batch_size=10,
-            epochs=2,
-            optimizer={"name": "sgd", "lr": 0.2},
-            evaluate_every={"rounds": 7},
-            gradient_statistics=self.quorum in ("dynamic", "dbw"),
-        )
-        return Core(SyncTraining(settings), make_quorum(self.quorum, **self.options), seed=self.seed, patience_s=30.0)
+        return Core(self.case.strategy(), self.case.quorum(), seed=self.seed, patience_s=30.0)
 
     def execute(self) -> Execute:
         assert self.values is not None
-        return toy(self.values, seed=self.seed)
+        return execute(self.case.kinds, self.values, self.seed)
 
     def fresh_pool(self) -> None:
         """The processes that held values and did the work are gone, and others take their place."""
@@ -98,7 +89,7 @@ class World:
         latency = Latency(
             ShiftedExponential(0.7),
             factors={3: 5.0},
-            by_kind={"aggregate": Constant(0.01), "evaluate": Constant(0.05), "init": Constant(0.1)},
+            by_kind={kind: Constant(seconds) for kind, seconds in QUICK.items()},
         )
         self.pool = VirtualPool(WORKERS, self.execute(), seed=self.seed, latency=latency, faults=self.faults)
 
@@ -235,11 +226,11 @@ def engine_of(world: World, knife: Knife, notebook: Notebook) -> Engine:
         raise
 
 
-def run_to_end(world: World, knife: Knife, *, survives: bool, torn: random.Random | None) -> tuple[int, Weights]:
+def run_to_end(world: World, knife: Knife, *, survives: bool, torn: random.Random | None) -> tuple[int, str]:
     """Runs, is killed, is resumed, until it ends.
 
     survives: the pool does. torn: also tears the journal's end at each kill.
-    Returns how often it was killed, and the weights that the last engine ended with.
+    Returns how often it was killed, and the hash of the weights that the last engine ended with.
     """
     kills = 0
     while True:
@@ -252,7 +243,7 @@ def run_to_end(world: World, knife: Knife, *, survives: bool, torn: random.Rando
                 engine.step()
             return kills, weights_of(engine.core, engine.values)
         except RunFailed:
-            return kills, ()
+            return kills, ""
         except Killed:
             kills += 1
         finally:
@@ -275,10 +266,9 @@ def tear(folder: Path, draw: random.Random) -> None:
         file.write(frame[: draw.randrange(1, len(frame))])
 
 
-def weights_of(core: Core, values: Values) -> Weights:
-    strategy = core.strategy
-    assert isinstance(strategy, SyncTraining)
-    return tuple(values.get(strategy.weights)["w"].tolist())
+def weights_of(core: Core, values: Values) -> str:
+    model = core.strategy.model
+    return fingerprint(values.get(model.weights)) if model is not None else ""
 
 
 def end_of(world: World) -> End:
@@ -288,12 +278,11 @@ def end_of(world: World) -> End:
     comparison = Comparison(core, [notebook])
     comparison.run(JournalReader(world.folder / "journal", RUN).records())
     assert comparison.differing == []
-    strategy = core.strategy
-    assert isinstance(strategy, SyncTraining)
-    weights: Weights = ()
-    if comparison.failed is None:
+    model = core.strategy.model
+    weights = ""
+    if comparison.failed is None and model is not None:
         values = MemoryValues()
-        comparison.lineage.rebuild([strategy.weights], values, toy(values, seed=world.seed))
+        comparison.lineage.rebuild([model.weights], values, execute(world.case.kinds, values, world.seed))
         weights = weights_of(core, values)
     failed = comparison.failed.reason if comparison.failed else ""
-    return End(weights, strategy.order, notebook.decided, notebook.rows, core.decisions, failed)
+    return End(weights, core.strategy.state_dict(), notebook.decided, notebook.rows, core.decisions, failed)

@@ -15,7 +15,7 @@ from orchestrator.quorum import make_quorum
 from orchestrator.records import Cause, Failure, Ref, Work
 from orchestrator.strategies import SyncTraining, SyncTrainingSettings
 from orchestrator.values.memory import MemoryValues
-from tests.support.toy import toy
+from tests.support.toys.train import toy
 
 MORE_WAKES_THAN_A_RUN_HAS = 2000
 
