@@ -13,7 +13,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from trainers.blocks import permutation
+from trainers.data.balanced import balanced
 from trainers.data.batches import batch_of
+from trainers.data.labels import labels_of
+from trainers.data.partition import Partition, partition
 from trainers.flat import FlatModel
 from trainers.optimizers import Stepper
 from trainers.randomness import derive, seeded
@@ -52,6 +55,8 @@ class Context:
     _models: Latest[FlatModel] = field(default_factory=Latest)
     _steppers: Latest[Stepper] = field(default_factory=Latest)
     _datasets: dict[Split, Dataset[Any]] = field(default_factory=dict)
+    _partitions: Latest[tuple[Tensor, ...]] = field(default_factory=Latest)
+    _proxies: Latest[Tensor] = field(default_factory=Latest)
 
     def for_work(self, work_id: int) -> Context:
         return replace(self, work_id=work_id)
@@ -77,6 +82,18 @@ class Context:
     def order(self, epoch: int) -> Tensor:
         """The training samples' order in an epoch, int64 [samples]; not to be written to."""
         return permutation(self.samples(Split.TRAIN), self.seed, epoch)
+
+    def clients(self, description: Partition) -> tuple[Tensor, ...]:
+        """The training samples of each simulated client; see `partition`. Cost: nothing for the last one asked."""
+        return self._partitions.get(description, lambda: partition(description, self._dataset(Split.TRAIN)))
+
+    def labels(self, split: Split) -> Tensor:
+        """The class of each sample, int64 [samples]. Raises LabelsMissing; see `labels_of`."""
+        return labels_of(self._dataset(split))
+
+    def balanced(self, split: Split, samples: int) -> Tensor:
+        """Indices of a few samples, all classes alike, drawn from the run's seed; see `balanced`."""
+        return self._proxies.get((split, samples), lambda: balanced(self.labels(split), samples, self.seed))
 
     def batch(self, split: Split, indices: Tensor) -> Any:
         """These samples, collated, on the device."""

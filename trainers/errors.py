@@ -13,7 +13,10 @@ TrainersError
 ├── WeightsMismatch       a value made by another model
 ├── ValueDamaged          bytes that are no encoded tensors
 ├── KindUnknown           work that no function of `kinds` does
+├── RuleUnknown           an aggregation that no rule of `aggregation` does
 └── NonFinite             a loss or a gradient is NaN or Inf
+    ├── ClientDiverged    in a client's local training
+    └── CohortUnusable    in the weights of every client of a round
 """
 
 from __future__ import annotations
@@ -186,6 +189,44 @@ class NonFinite(TrainersError):
             f"the {self.quantity} of block {self.block} of epoch {self.epoch} is NaN or Inf. A smaller learning rate "
             "or clip_norm helps if the loss grew before; otherwise look at the samples of that block."
         )
+
+
+class ClientDiverged(NonFinite):
+    """A client's local training gave NaN or Inf. epoch, block: of its own samples, counted from 0."""
+
+    def __init__(self, client: str, epoch: int, block: int) -> None:
+        super().__init__("loss", epoch, block)
+        self.args = (client, epoch, block)
+        self.client = client
+
+    def __str__(self) -> str:
+        return (
+            f"the loss of client {self.client} became NaN or Inf by batch {self.block} of its local epoch "
+            f"{self.epoch}. A smaller learning rate or fewer local epochs help."
+        )
+
+
+class CohortUnusable(NonFinite):
+    """Not one client of a round sent finite weights. clients: who sent something."""
+
+    def __init__(self, clients: tuple[str, ...]) -> None:
+        super().__init__("weights", 0, 0)
+        self.args = (clients,)
+        self.clients = clients
+
+    def __str__(self) -> str:
+        return f"none of the clients {', '.join(self.clients)} sent finite weights: lower the learning rate"
+
+
+class RuleUnknown(TrainersError):
+    """An aggregation that this version does not have. allowed: those it has."""
+
+    def __init__(self, rule: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(rule, allowed)
+        self.rule, self.allowed = rule, allowed
+
+    def __str__(self) -> str:
+        return f"no aggregation is called {self.rule!r}{did_you_mean(self.rule, self.allowed)}"
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:

@@ -7,19 +7,23 @@ from collections.abc import Mapping
 from trainers.context import Context
 from trainers.errors import KindUnknown
 from trainers.kinds.aggregate import aggregate
+from trainers.kinds.combine import combine
 from trainers.kinds.evaluate import evaluate
 from trainers.kinds.gradient import gradient
 from trainers.kinds.init import init
 from trainers.kinds.kind import Json, Kind, Outputs
+from trainers.kinds.local_update import local_update
 from trainers.tensors import Tensors
 
 __all__ = ["KINDS", "Json", "Kind", "Outputs", "run_kind"]
 
 KINDS: Mapping[str, Kind] = {
     "aggregate": aggregate,
+    "combine": combine,
     "evaluate": evaluate,
     "gradient": gradient,
     "init": init,
+    "local_update": local_update,
 }
 
 
