@@ -6,11 +6,10 @@ from pathlib import Path
 
 from orchestrator.assemble import core_of
 from orchestrator.errors import BadInput, RunFailed
-from orchestrator.lifecycle import destination_of, model_files_of
-from orchestrator.outcome_file import load_outcome
+from orchestrator.lifecycle import destination_of
 from orchestrator.recorded_run import read_run
 from orchestrator.replay import actions_of
-from orchestrator.tracking import Final, Tracker, TrackingReport
+from orchestrator.tracking import Final, Tracker, TrackingReport, load_final
 
 WRITER_PATIENCE_S = 120.0  # for one hand-over to a busy writer
 TIMEOUT_S = 600.0  # for the rest, once all was handed over
@@ -28,7 +27,7 @@ class NotTracked(BadInput):
 
 
 def catch_up(folder: Path) -> TrackingReport:
-    """Replays the run and sends MLflow what it has not got, the model too if the run is done.
+    """Replays the run and sends MLflow what it has not got, and all that it left if it has ended.
 
     Raises:
         NotTracked. JournalDamaged: its start was forgotten, or it is damaged.
@@ -43,7 +42,4 @@ def catch_up(folder: Path) -> TrackingReport:
             tracker.seen(wake, actions)
     except RunFailed:
         pass  # as it did then: that is all there is to send
-    outcome = load_outcome(files.path)
-    model = model_files_of(spec, files) if files.model.exists() else None
-    final = Final(outcome.outcome, outcome.metrics, model) if outcome else Final("interrupted", model=model)
-    return tracker.finish(final, TIMEOUT_S)
+    return tracker.finish(load_final(files.path) or Final("interrupted"), TIMEOUT_S)

@@ -2,6 +2,7 @@
 
 from orchestrator.tracking.commit import commit_of
 from orchestrator.tracking.final import Child, Final, ModelFiles
+from orchestrator.tracking.kept import load_final
 from orchestrator.tracking.tracker import Destination, Tracker, TrackingReport
 
-__all__ = ["Child", "Destination", "Final", "ModelFiles", "Tracker", "TrackingReport", "commit_of"]
+__all__ = ["Child", "Destination", "Final", "ModelFiles", "Tracker", "TrackingReport", "commit_of", "load_final"]

@@ -12,6 +12,19 @@ FILE = "mlflow.json"
 _CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")
 
 
+class ParentMissing(Exception):
+    """MLflow has not got the run yet that another is to be nested in."""
+
+    def __init__(self, parent: str) -> None:
+        super().__init__(parent)
+        self.parent = parent
+
+    def __str__(self) -> str:
+        return (
+            f"its parent run is not there yet; what is missing of that is sent with: ripieno track sync {self.parent}"
+        )
+
+
 def printable(uri: str) -> str:
     """A tracking URI without user and password."""
     return _CREDENTIALS.sub("", uri)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 
 from orchestrator.tracking.entries import Entry
 from orchestrator.tracking.final import Final
+from orchestrator.tracking.wire import from_wire, to_wire
 
 _LENGTH = struct.Struct("!I")
 
@@ -18,6 +19,7 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
     """The first message.
 
     started: the journal's first record, encoded as there. folder: of the run. catching_up: ask what MLflow has first.
+    parent: folder of the run that this one is nested in.
     """
 
     started: bytes
@@ -25,6 +27,7 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
     uri: str
     experiment: str
     catching_up: bool
+    parent: Path | None = None
 
 
 class Entries(msgspec.Struct, frozen=True, tag=True):
@@ -50,20 +53,8 @@ class Report(msgspec.Struct, frozen=True, tag=True):
 Message = Hello | Entries | Goodbye | Report
 
 
-def _to_wire(value: Any) -> str:
-    if isinstance(value, Path):
-        return str(value)
-    raise NotImplementedError(type(value))
-
-
-def _from_wire(kind: type, value: Any) -> Any:
-    if kind is Path:
-        return Path(value)
-    raise NotImplementedError(kind)
-
-
-_encoder = msgspec.msgpack.Encoder(enc_hook=_to_wire)
-_decoder = msgspec.msgpack.Decoder(Message, dec_hook=_from_wire)
+_encoder = msgspec.msgpack.Encoder(enc_hook=to_wire)
+_decoder = msgspec.msgpack.Decoder(Message, dec_hook=from_wire)
 
 
 def frame(message: Message) -> bytes:

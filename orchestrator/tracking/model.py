@@ -62,14 +62,17 @@ def example(files: ModelFiles) -> Tensor:
     return batch[:2] if len(batch) > 1 else batch.repeat_interleave(2, dim=0)
 
 
+def logged_model(run: MlflowRun) -> LoggedModel | None:
+    """The one that was begun for this run, or None."""
+    experiment_id = run.client.get_run(run.run_id).info.experiment_id
+    found = run.client.search_logged_models([experiment_id], f"source_run_id = '{run.run_id}' AND name = '{NAME}'")
+    return found[0] if found else None
+
+
 def _found_or_made(run: MlflowRun) -> LoggedModel:
     client, mlflow_run = run.client, run.client.get_run(run.run_id)
-    experiment_id = mlflow_run.info.experiment_id
-    found = client.search_logged_models([experiment_id], f"source_run_id = '{run.run_id}' AND name = '{NAME}'")
-    logged = (
-        found[0]
-        if found
-        else client.create_logged_model(experiment_id, NAME, source_run_id=run.run_id, params=mlflow_run.data.params)
+    logged = logged_model(run) or client.create_logged_model(
+        mlflow_run.info.experiment_id, NAME, source_run_id=run.run_id, params=mlflow_run.data.params
     )
     outputs = mlflow_run.outputs.model_outputs if mlflow_run.outputs else []
     if logged.model_id not in [output.model_id for output in outputs]:

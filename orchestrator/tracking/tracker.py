@@ -12,6 +12,7 @@ from orchestrator.records import Actions, Wake
 from orchestrator.tracking.entries import Entry, Gleaner
 from orchestrator.tracking.final import Final
 from orchestrator.tracking.identity import load_identity, printable
+from orchestrator.tracking.kept import save_final
 from orchestrator.tracking.link import Link
 from orchestrator.tracking.messages import Entries, Goodbye, Hello, Message, Report
 
@@ -22,10 +23,15 @@ HAND_OVER_ENTRIES = 1000  # one frame at most, so that none grows beyond what th
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a run is recorded. uri: MLflow's tracking URI. experiment: its name there."""
+    """Where a run is recorded.
+
+    uri: MLflow's tracking URI. experiment: its name there. parent: folder of the run that this one is nested in, such
+    as the chain of a stage. A folder, since MLflow's id for that run may not be known yet; the writer waits for it.
+    """
 
     uri: str
     experiment: str
+    parent: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +99,12 @@ class Tracker:
             self._hand_over()
 
     def finish(self, final: Final, timeout_s: float) -> TrackingReport:
-        """Ends the record, waiting for MLflow at most so long, and the writer process in any case."""
+        """Ends the record, waiting for MLflow at most so long, and the writer process in any case.
+
+        final: also kept in the run's folder, for `load_final`.
+        """
         self._hand_over()
+        self._keep(final)
         answer = self._converse(Goodbye(final, timeout_s))
         missing = self._missing(answer)
         identity = load_identity(self._hello.folder, self._hello.uri)
@@ -115,6 +125,12 @@ class Tracker:
             self._lost += len(self._entries)
         self._entries = []
         self._handed_over_s = time.monotonic()
+
+    def _keep(self, final: Final) -> None:
+        try:
+            save_final(self._hello.folder, final)
+        except Exception as error:  # the record's loss, not the run's
+            self._trouble = f"its end could not be kept for later ({error!r})"
 
     def _offer(self, message: Message) -> bool:
         try:
@@ -142,4 +158,6 @@ class Tracker:
 
 
 def _hello(started: Started, folder: Path, destination: Destination, catching_up: bool) -> Hello:
-    return Hello(codec.encode(started), folder, destination.uri, destination.experiment, catching_up)
+    return Hello(
+        codec.encode(started), folder, destination.uri, destination.experiment, catching_up, destination.parent
+    )

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, TypeVar
 from orchestrator.journal import codec
 from orchestrator.journal.records import Started
 from orchestrator.tracking.description import started_ms
-from orchestrator.tracking.final import Final, ModelFiles
+from orchestrator.tracking.final import Child, Final, ModelFiles
+from orchestrator.tracking.identity import ParentMissing
 from orchestrator.tracking.inbox import Inbox
 from orchestrator.tracking.messages import Entries, Goodbye, Hello, Report, frame
 from orchestrator.tracking.names import accepted
@@ -41,7 +42,7 @@ ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",  # the model is exported on the CPU
 }
 LONGEST_PAUSE_S = 30.0
-REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")  # asking again would change nothing
+REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
 BATCH, SMALLEST_BATCH = 1000, 50  # metrics; a server too slow for the one may manage the other
 ABANDONED = "abandoned"  # outcome of a run whose engine died; a resume goes on with it
 
@@ -64,10 +65,13 @@ class Writer:
         self._stored: dict[str, set[tuple[int, int]]] = {}
         self._latest: dict[str, Point] = {}
         self._trouble = ""  # the last, told once
+        self._over = False  # the time
+        self._remarks: list[str] = []
+        self._missing: dict[str, list[str]] = {}  # what, by the reason why
 
     def record(self) -> Report:
         """From the hello to the end of the line, and what could not be done."""
-        stage, remark = "all of it", ""
+        what = "all of it"
         try:
             messages = self._inbox.take()
             hello = messages[0]
@@ -76,21 +80,30 @@ class Writer:
             assert isinstance(started, Started)
             self._catching_up, self._zero_ms = hello.catching_up, started_ms(started)
             run = self._insist(lambda: _open(hello, started))
-            stage = "the latest figures, and how it ended"
-            goodbye = self._log_all(run, messages) or Goodbye(Final(ABANDONED), 0.0)
-            stage = "how it ended"
-            final = [self._same_or_new(accepted(name), value) for name, value in goodbye.final.metrics.items()]
-            self._insist(lambda: run.log(final))
-            self._insist(lambda: run.end(goodbye.final.outcome, self._ended_ms()))
-            stage = "the model"
-            if model := goodbye.final.model:
-                of_it = [point for point in final if point.step == self._last_step()]  # others are of older weights
-                remark = self._insist(lambda: _log_model(run, model, started.paths, of_it))
+            what = "the latest figures, and how it ended"
+            goodbye = self._log_all(run, messages)
         except GaveUp as error:
             while self._inbox.take():
                 pass  # so that the engine's line never fills up
-            return Report([f"{stage} ({error})"], remark)
-        return Report([], remark)
+            return Report([f"{what} ({error})"], "")
+        return self._conclude(run, started, goodbye.final if goodbye else Final(ABANDONED))
+
+    def _conclude(self, run: MlflowRun, started: Started, final: Final) -> Report:
+        """All that is left, the most wanted first; what MLflow refuses does not keep it from having the rest."""
+        points = [self._same_or_new(accepted(name), value) for name, value in final.metrics.items()]
+        of_model = [point for point in points if point.step == self._last_step()]  # others are of older weights
+        self._try("its last figures", lambda: run.log(points))
+        self._try("how it ended", lambda: run.end(final.outcome, self._ended_ms(), final.tags))
+        if artifacts := final.artifacts:
+            self._try("its results", lambda: run.upload(artifacts))
+        if model := final.model:
+            logged = self._try("its model", lambda: _log_model(run, model, started.paths, of_model))
+            if logged and (name := final.registered):
+                self._try("its registry entry", lambda: _register(run, name, started.run))
+        if children := final.children:
+            self._try("its nested runs", lambda: _log_children(run, children, started.paths, self._zero_ms))
+        missing = [f"{', '.join(whats)} ({reason})" for reason, whats in self._missing.items()]
+        return Report(missing, " ".join(dict.fromkeys(self._remarks)))
 
     def _log_all(self, run: MlflowRun, messages: Sequence[object]) -> Goodbye | None:
         """Logs what is in these messages and in all that follow; None: the engine died without a goodbye."""
@@ -142,6 +155,18 @@ class Writer:
     def _ended_ms(self) -> int | None:
         return max((point.timestamp_ms for point in self._latest.values()), default=None)
 
+    def _try(self, what: str, attempt: Callable[[], str | None]) -> bool:
+        """Whether it is done, noting its remark; else it is noted as missing, untried once the time is over."""
+        try:
+            if self._over:
+                raise GaveUp(self._trouble)
+            remark = self._insist(attempt)
+        except GaveUp as error:
+            self._missing.setdefault(str(error), []).append(what)
+            return False
+        self._remarks += [remark] if remark else []
+        return True
+
     def _insist(self, attempt: Callable[[], _T]) -> _T:
         """Tries until it succeeds, with ever longer pauses. Raises GaveUp."""
         pause_s = 1.0
@@ -153,9 +178,17 @@ class Writer:
                 if reason != self._trouble:
                     _log.warning("attempt_failed", exc_info=True)
                 self._trouble = reason
-                if getattr(error, "error_code", "") in REFUSALS or not self._inbox.pause(pause_s):
+                if self._is_in_vain(error):
+                    raise GaveUp(reason) from error
+                if not self._inbox.pause(pause_s):
+                    self._over = True
                     raise GaveUp(reason) from error
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _is_in_vain(self, error: Exception) -> bool:
+        """Whether asking again would change nothing; nobody else is at work while a run catches up."""
+        refused = getattr(error, "error_code", "") in REFUSALS
+        return refused or isinstance(error, FileNotFoundError) or (self._catching_up and type(error) is ParentMissing)
 
 
 def main() -> None:
@@ -188,6 +221,18 @@ def _log_model(run: MlflowRun, files: ModelFiles, paths: Sequence[str], final: S
     from orchestrator.tracking.model import log_model
 
     return log_model(run, files, paths, final)
+
+
+def _register(run: MlflowRun, name: str, our_run: str) -> None:
+    from orchestrator.tracking.registry import register
+
+    register(run, name, our_run)
+
+
+def _log_children(run: MlflowRun, children: Sequence[Child], paths: Sequence[str], zero_ms: int) -> str:
+    from orchestrator.tracking.children import log_children
+
+    return log_children(run, children, paths, zero_ms)
 
 
 def _in_short(error: Exception) -> str:

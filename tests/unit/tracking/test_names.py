@@ -24,5 +24,5 @@ def test_an_accepted_name_stays_as_it_is(name: str) -> None:
 
 
 def test_ordinary_names_stay_as_they_are() -> None:
-    for name in ("loss", "test_accuracy", "layers/0.norm", "top-5 error", "a:b"):
+    for name in ("loss", "test_accuracy", "layers/0.norm", "top-5 error", "a:b", "lambda.client-3", "trial-17"):
         assert accepted(name) == name
