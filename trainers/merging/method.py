@@ -96,7 +96,7 @@ def merge_method(
     needs_base: bool = False,
     fewest: int = 1,
     most: int | None = None,
-    scratch: int = 3,
+    scratch: int = 4,
 ) -> Callable[[Function], MergeMethod]:
     """Makes a `Function` a method; its keyword-only parameters, all with defaults, are its options."""
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from trainers.merging.method import Strength, merge_method
 
 
-@merge_method("ties", source="arXiv:2306.01708", needs_base=True, scratch=8)
+@merge_method("ties", source="arXiv:2306.01708", needs_base=True, scratch=9)
 def ties(
     base: Tensor,
     sources: Sequence[Tensor],
