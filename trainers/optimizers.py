@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -95,7 +95,7 @@ class Stepper:
         if not self._parameters:
             raise OptimizerInvalid(settings["name"], "the model has no parameter that requires a gradient")
         self._optimizer = make_optimizer(settings, list(self._parameters.values()))
-        self._first = dict(self._states())
+        self._first = memory_of(self._optimizer, self._parameters)
 
     def first_state(self) -> Tensors:
         """Before the first step; empty for most optimizers, which make it in their first step."""
@@ -113,27 +113,40 @@ class Stepper:
         views, gradients = list(self._layout.views(flat)), list(self._layout.views(gradient))
         for number, parameter in self._parameters.items():
             parameter.data, parameter.grad = views[number], gradients[number]
-        self._load(state)
+        remember(self._optimizer, self._parameters, state)
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(self._parameters.values(), clip_norm)
         self._optimizer.step()
-        new_state = dict(self._states())
+        new_state = memory_of(self._optimizer, self._parameters)
         self._optimizer.state.clear()
         for parameter in self._parameters.values():
             parameter.grad = None
         return new_state
 
-    def _load(self, state: Tensors) -> None:
-        for name, tensor in state.items():
-            _, number, key = name.split(".", 2)
-            self._optimizer.state[self._parameters[int(number)]][key] = tensor.clone()
 
-    def _states(self) -> Iterator[tuple[str, Tensor]]:
-        for number, parameter in self._parameters.items():
-            for key, value in self._optimizer.state.get(parameter, {}).items():
-                if value is not None:
-                    assert isinstance(value, Tensor), f"{key} of {type(self._optimizer).__name__} is no tensor"
-                    yield f"{STATE}{number}.{key}", value
+def memory_of(optimizer: optim.Optimizer, parameters: Mapping[int, nn.Parameter]) -> dict[str, Tensor]:
+    """What it remembers, as a value: see `Stepper` for the names. On the CPU, the very tensors, not copied.
+
+    parameters: those it steps, by their index in the layout.
+    """
+    memory = {}
+    for number, parameter in parameters.items():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if value is not None:
+                assert isinstance(value, Tensor), f"{key} of {type(optimizer).__name__} is no tensor"
+                memory[f"{STATE}{number}.{key}"] = value.cpu()
+    return memory
+
+
+def remember(optimizer: optim.Optimizer, parameters: Mapping[int, nn.Parameter], memory: Tensors) -> None:
+    """Takes over what another of its class remembered, by copying; parameters: as above.
+
+    A count of steps stays on the CPU, all else goes where its parameter is, as torch's own load_state_dict has it.
+    """
+    for name, tensor in memory.items():
+        _, number, key = name.split(".", 2)
+        parameter = parameters[int(number)]
+        optimizer.state[parameter][key] = tensor.to("cpu" if key == "step" else parameter.device, copy=True)
 
 
 def _allowed() -> list[str]:

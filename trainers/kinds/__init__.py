@@ -13,6 +13,7 @@ from trainers.kinds.gradient import gradient
 from trainers.kinds.init import init
 from trainers.kinds.kind import Json, Kind, Outputs
 from trainers.kinds.local_update import local_update
+from trainers.kinds.trial import trial
 from trainers.tensors import Tensors
 
 __all__ = ["KINDS", "Json", "Kind", "Outputs", "run_kind"]
@@ -24,6 +25,7 @@ KINDS: Mapping[str, Kind] = {
     "gradient": gradient,
     "init": init,
     "local_update": local_update,
+    "trial": trial,
 }
 
 
