@@ -72,14 +72,15 @@ def trial(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: Co
     metrics = {"diverged": 0.0, "samples": float(seen)}
     if not (isfinite(total) and isfinite(squared_norm(weights[PARAMETERS]))):
         return {}, {**metrics, "diverged": 1.0}
-    if seen:
-        metrics["train_loss"] = total / seen
+    figures: Mapping[str, float] = {}
     if count := min(asked.validation or samples[Split.VALIDATION], samples[Split.VALIDATION]):
         validation: dict[str, Json] = {"split": Split.VALIDATION, "start": 0, "count": count, "model": asked.model}
         _, figures = evaluate({"weights": weights}, validation, own)
         if not all(isfinite(figure) for figure in figures.values()):
             return {}, {**metrics, "diverged": 1.0}
-        metrics.update({f"validation_{name}": value for name, value in figures.items() if name != "samples"})
+    metrics.update({f"validation_{name}": value for name, value in figures.items() if name != "samples"})
+    if seen:
+        metrics["train_loss"] = total / seen
     return {"weights": weights, "optimizer": memory_of(optimizer, parameters)}, metrics
 
 
