@@ -14,18 +14,22 @@ __all__ = ["Spec", "run"]
 
 
 def run(spec: Spec | Mapping[str, Any] | Path | str, *, ray_address: str | None = None) -> Outcome:
-    """Trains what a spec says, and returns what came of it.
+    """Does what a spec says, and returns what came of it.
 
     spec: a Spec, plain data, or the name of a YAML or JSON file. ray_address: host:port of a Ray cluster; None: a
     Ray of our own on this machine.
     Raises:
         SpecInvalid: with everything that is wrong with the spec, before anything was started.
     """
+    from orchestrator.chain import run_chain
     from orchestrator.lifecycle import start
     from orchestrator.spec import check
     from orchestrator.workers import no_room, on_ray
 
-    return start(check(spec, (), no_room(ray_address)), open_pool=on_ray(ray_address))
+    wanted, open_pool = check(spec, (), no_room(ray_address)), on_ray(ray_address)
+    if not wanted.then:
+        return start(wanted, open_pool=open_pool)
+    return run_chain(wanted, do=lambda stage, run, parent: start(stage, open_pool=open_pool, name=run, parent=parent))
 
 
 def __getattr__(name: str) -> Any:

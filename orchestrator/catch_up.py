@@ -36,7 +36,7 @@ def catch_up(folder: Path) -> TrackingReport:
     files, journal, started, spec = read_run(folder)
     if not spec.tracking.enabled:
         raise NotTracked(files.run)
-    tracker = Tracker.catch_up(started, files.path, destination_of(spec, files), WRITER_PATIENCE_S)
+    tracker = Tracker.catch_up(started, files.path, destination_of(spec, files, started), WRITER_PATIENCE_S)
     try:
         for wake, actions in actions_of(core_of(spec), journal.records()):
             tracker.seen(wake, actions)

@@ -78,35 +78,51 @@ def start(
     observers: Sequence[Observer] = (),
     name: str | None = None,
     stop: Stop | None = None,
+    parent: str = "",
 ) -> Outcome:
     """Begins a run and carries it as far as it goes.
 
-    name: the run's id; None: a new one.
+    name: the run's id; None: a new one. parent: see `Started`.
     Raises:
         RunExists: there is a run of that name. OSError: the state folder cannot be written.
     """
-    files = RunFolder(Path(spec.state).resolve() / (name or f"r-{secrets.token_hex(3)}"))
-    if files.path.exists():
-        raise RunExists(files.run, str(files.path))
     make_deterministic(spec.threads)
+    files = begin_folder(spec, name)
     with ExitStack() as stack:
         journal = stack.enter_context(closing(FileJournal(files.journal, files.run)))
-        write_durably(files.spec, [spec.model_dump_json(indent=2).encode(), b"\n"])
-        started = Started(
-            files.run,
-            spec.model_dump(mode="json"),
-            spec.sha256,
-            commit_of(Path.cwd()),
-            _machine(),
-            spec.seed,
-            _now(),
-            tuple(path for path in sys.path if path and Path(path).is_dir()),
-        )
+        started = started_of(spec, files.run, parent)
         run = Run.opened(files, spec, started, journal, stack)
         run.take_given()
         journal.append(started)
         journal.sync()
         return run.go(core_of(spec), observers, stop or Never(), open_pool)
+
+
+def begin_folder(spec: Spec, name: str | None) -> RunFolder:
+    """Makes a new run's folder, with its spec in it. Raises RunExists."""
+    files = RunFolder(Path(spec.state).resolve() / (name or f"r-{secrets.token_hex(3)}"))
+    files.state.mkdir(parents=True, exist_ok=True)
+    try:
+        files.path.mkdir()
+    except FileExistsError:
+        raise RunExists(files.run, str(files.path)) from None
+    write_durably(files.spec, [spec.model_dump_json(indent=2).encode(), b"\n"])
+    return files
+
+
+def started_of(spec: Spec, run: str, parent: str = "") -> Started:
+    """The first record of a new run's journal."""
+    return Started(
+        run,
+        spec.model_dump(mode="json"),
+        spec.sha256,
+        commit_of(Path.cwd()),
+        _machine(),
+        spec.seed,
+        _now(),
+        tuple(path for path in sys.path if path and Path(path).is_dir()),
+        parent,
+    )
 
 
 def resume(
@@ -178,10 +194,10 @@ class Run:
                 outcome = "done"
                 model, weights_sha256 = self._saved_model(core)
                 results = self._written_results(core)
-                self._end(Ended("done", "", weights_sha256, core.decisions))
+                end_journal(self.journal, Ended("done", "", weights_sha256, core.decisions))
         except RunFailed as failed:
             outcome, reason = "failed", str(failed)
-            self._end(Ended("failed", failed.reason, "", core.decisions if core else ""))
+            end_journal(self.journal, Ended("failed", failed.reason, "", core.decisions if core else ""))
         summary = summarise(self.spec, self.journal.records()) if self.spec.keep_journal == "all" else seen_here
         final = Final(
             outcome,
@@ -229,7 +245,7 @@ class Run:
                 for ref in core.held():
                     self.values.get(ref)  # from storage back into the shared memory, where workers look
             except RunFailed as failed:  # it was killed before it could say so
-                self._end(Ended("failed", failed.reason, "", core.decisions))
+                end_journal(self.journal, Ended("failed", failed.reason, "", core.decisions))
                 raise
             except ValueMissing as missing:
                 _log.warning("snapshot_passed_over", wakes=point.wakes, reason=str(missing))
@@ -256,17 +272,10 @@ class Run:
     def _local(self) -> Local:
         return Local(self.spec, self.started.paths)
 
-    def _end(self, ended: Ended) -> None:
-        """Notes the end, unless an engine before this one did."""
-        (last,) = self.journal.records(since=self.journal.position - 1)
-        if not isinstance(last, Ended):
-            self.journal.append(ended)
-            self.journal.sync()
-
     def _tracker(self) -> Tracker | None:
         if not self.spec.tracking.enabled:
             return None
-        return Tracker.start(self.started, self.files.path, destination_of(self.spec, self.files))
+        return Tracker.start(self.started, self.files.path, destination_of(self.spec, self.files, self.started))
 
     def _outcome(
         self,
@@ -312,9 +321,18 @@ class Every:
         return True
 
 
-def destination_of(spec: Spec, files: RunFolder) -> Destination:
-    """Where a run is tracked."""
-    return Destination(spec.tracking_uri(files.state), spec.tracking.experiment)
+def end_journal(journal: FileJournal, ended: Ended) -> None:
+    """Notes the end of a run, unless an engine before this one did."""
+    (last,) = journal.records(since=journal.position - 1)
+    if not isinstance(last, Ended):
+        journal.append(ended)
+        journal.sync()
+
+
+def destination_of(spec: Spec, files: RunFolder, started: Started) -> Destination:
+    """Where a run is tracked; a stage of a chain is nested in that."""
+    parent = files.state / started.parent if started.parent else None
+    return Destination(spec.tracking_uri(files.state), spec.tracking.experiment, parent)
 
 
 def model_files_of(spec: Spec, files: RunFolder) -> ModelFiles:

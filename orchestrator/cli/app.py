@@ -112,11 +112,15 @@ def run(
     if check:
         _plan(wanted, json)
         return
-    from orchestrator.cli.foreground import in_foreground
+    from orchestrator.cli.foreground import chain_in_foreground, in_foreground
     from orchestrator.lifecycle import start
     from orchestrator.workers import on_ray
 
     pool = on_ray(_ray_address())
+    if wanted.then:
+        from orchestrator.chain import run_chain
+
+        _exit(chain_in_foreground(lambda do: run_chain(wanted, do=do, name=name), open_pool=pool, as_json=json))
     _exit(
         in_foreground(
             wanted,
@@ -130,7 +134,7 @@ def run(
 def resume(run: RunName, state: State = RUNS, json: Json = False) -> None:
     """Go on with a run that was interrupted, crashed or lost its machine."""
     folder = _find(run, state)
-    from orchestrator.cli.foreground import in_foreground
+    from orchestrator.cli.foreground import chain_in_foreground, in_foreground
     from orchestrator.folder import RunFolder
     from orchestrator.lifecycle import resume as go_on
     from orchestrator.spec import load
@@ -139,6 +143,10 @@ def resume(run: RunName, state: State = RUNS, json: Json = False) -> None:
     spec = load(RunFolder(folder).spec)
     room_for(spec, _ray_address())
     pool = on_ray(_ray_address())
+    if spec.then:
+        from orchestrator.chain import resume_chain
+
+        _exit(chain_in_foreground(lambda do: resume_chain(folder, do=do), open_pool=pool, as_json=json))
     _exit(
         in_foreground(spec, lambda view, stop: go_on(folder, open_pool=pool, observers=[view], stop=stop), as_json=json)
     )
@@ -162,12 +170,16 @@ def restore(
 def replay(run: RunName, state: State = RUNS, json: Json = False) -> None:
     """Do a run again from its journal, and compare every decision and the final weights. Exit 1 if they differ."""
     folder = _find(run, state)
+    from orchestrator.chain import runs_of
     from orchestrator.cli.reports import replayed
     from orchestrator.verify import replay as do_again
 
-    result = do_again(folder)
-    _print(result, replayed(result), json)
-    raise typer.Exit(0 if result.same else 1)
+    same = True
+    for part in runs_of(folder):
+        result = do_again(part)
+        _print(result, replayed(result), json)
+        same &= result.same
+    raise typer.Exit(0 if same else 1)
 
 
 @app.command("list")

@@ -6,14 +6,20 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from shutil import rmtree
 from typing import Any, TextIO, TypeAlias
 
 import msgspec
 import structlog
 from rich.console import Console
 
+from orchestrator.chain import DoStage
 from orchestrator.cli.interrupts import Interrupts
 from orchestrator.cli.reports import ended
+from orchestrator.folder import RunFolder
+from orchestrator.journal.reader import JournalReader
+from orchestrator.lifecycle import OpenPool, resume, start
 from orchestrator.live import json_view, jsonl, plain_view, terminal_view
 from orchestrator.outcome import Outcome
 from orchestrator.protocols import Observer
@@ -39,6 +45,33 @@ def in_foreground(spec: Spec, go: Go, *, as_json: bool) -> Outcome:
             outcome = go(view, stop)
     if not as_json:
         console.print("", ended(outcome), sep="\n", crop=False)
+    return outcome
+
+
+def chain_in_foreground(carry: Callable[[DoStage], Outcome], *, open_pool: OpenPool, as_json: bool) -> Outcome:
+    """Watches the stages of a chain, one after another, and prints how each and the whole ended."""
+
+    def do(spec: Spec, run: str, parent: str) -> Outcome:
+        files = RunFolder(Path(spec.state).resolve() / run)
+        if files.path.exists() and JournalReader(files.journal, run).started() is None:
+            rmtree(files.path)  # it was killed before it began
+        if files.path.exists():
+            return in_foreground(
+                spec,
+                lambda view, stop: resume(files.path, open_pool=open_pool, observers=[view], stop=stop),
+                as_json=as_json,
+            )
+        return in_foreground(
+            spec,
+            lambda view, stop: start(spec, open_pool=open_pool, observers=[view], name=run, stop=stop, parent=parent),
+            as_json=as_json,
+        )
+
+    outcome = carry(do)
+    if as_json:
+        print(jsonl.line("ended", msgspec.to_builtins(outcome, enc_hook=str)))
+    else:
+        Console(highlight=False).print("", ended(outcome), sep="\n", crop=False)
     return outcome
 
 

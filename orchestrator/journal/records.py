@@ -11,7 +11,8 @@ class Started(NamedTuple):
     """First record of every journal; enough to replay it.
 
     spec: the whole spec as JSON. code: version and commit.
-    fingerprint: machine type, device, threads, library versions.
+    fingerprint: machine type, device, threads, library versions. parent: the run of the chain that it is a stage of,
+        in the same state folder, or "".
     """
 
     run: str
@@ -22,6 +23,7 @@ class Started(NamedTuple):
     seed: int
     started_at: str
     paths: tuple[str, ...] = ()
+    parent: str = ""
 
 
 class Snapshot(NamedTuple):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from orchestrator.spec.common import StaticQuorum
 from orchestrator.spec.models import VERBS, Spec
 from orchestrator.spec.problems import Complaint, Keys, dotted
+from orchestrator.spec.stages import FROM, continued
 
 
 def contradictions(spec: Spec) -> Iterator[Complaint]:
@@ -30,15 +31,27 @@ def contradictions(spec: Spec) -> Iterator[Complaint]:
         why = f"is {gpu:g}, but above 1 only whole GPUs are given. Use {int(gpu)} or {int(gpu) + 1}."
         yield complaint(("resources", "per_worker", "gpu"), why)
     yield from OF_VERBS[spec.verb](spec)
-    for number, stage in enumerate(spec.then):
-        if len(stage.given) != 1:
-            keys: Keys = ("then", number)
-            yield complaint(keys, f"has {_listed(stage.given)}; each stage of a chain is one of {', '.join(VERBS)}.")
+    yield from _stages(spec)
 
 
 def complaint(keys: Keys, why: str, *others: Keys) -> Complaint:
     """That the value at these keys, together with others, cannot be; why: follows its name."""
     return Complaint((keys, *others), f"{dotted(keys)} {why}")
+
+
+def _stages(spec: Spec) -> Iterator[Complaint]:
+    """Each as it will be, but for the names of the runs before it."""
+    if any(len(stage.given) != 1 or stage.verb not in FROM for stage in spec.then):
+        for number, stage in enumerate(spec.then):
+            if len(stage.given) != 1 or stage.verb not in FROM:
+                why = f"has {_listed(stage.given)}; what can go on from what came before is one of {', '.join(FROM)}."
+                yield complaint(("then", number), why)
+        return
+    for number in range(1, len(spec.then) + 1):
+        stage_spec = continued(spec, number, "before", {})
+        for found in OF_VERBS[stage_spec.verb](stage_spec):
+            prefix: Keys = ("then", number - 1)
+            yield Complaint(tuple((*prefix, *keys) for keys in found.about), f"{dotted(prefix)}.{found.message}")
 
 
 def _which_verb(spec: Spec) -> Complaint:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.spec.common import Optimizer
 from orchestrator.spec.models import Spec
 from orchestrator.spec.problems import Complaint, Keys, dotted
+from orchestrator.spec.stages import alone
 from orchestrator.words import did_you_mean
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ def absences(spec: Spec) -> Iterator[Complaint]:
     if len(spec.given) == 1 and spec.task:
         yield from _task(spec)
         yield from OF_VERBS[spec.verb](spec)
+        for number, stage in enumerate(spec.then, start=1):
+            for found in OF_VERBS[stage.verb](alone(spec, number)) if len(stage.given) == 1 else ():
+                prefix: Keys = ("then", number - 1)
+                yield Complaint(tuple((*prefix, *keys) for keys in found.about), f"{dotted(prefix)}.{found.message}")
     if why := _folder(Path(spec.state)):
         yield Complaint((("state",),), f"state: {spec.state} {why}")
     if spec.tracking.uri is not None:

@@ -132,6 +132,27 @@ class ValuesContract:
         assert A not in values
         assert B in values
 
+    def test_what_is_kept_survives_release_and_retain(self, values: CarriedValues) -> None:
+        values.put(A, tensors(1))
+        values.keep([A])
+        values.persist([A])  # which needs no second copy
+        values.release([A])
+        values.retain(keep=[])
+        assert A in values
+        assert same(values.get(A), tensors(1))
+
+    def test_what_was_kept_and_came_again_otherwise_is_written_over(self, values: CarriedValues) -> None:
+        """A site's answer that was kept, but never journalled, counts for nothing."""
+        for seed in (1, 2):
+            values.put(A, tensors(seed))
+            values.keep([A])
+            values.release([A])
+        assert same(values.get(A), tensors(2))
+
+    def test_what_is_not_there_cannot_be_kept(self, values: CarriedValues) -> None:
+        with pytest.raises(ValueMissing, match=r"1\.weights"):
+            values.keep([A])
+
     def test_an_empty_value_is_a_value(self, values: CarriedValues) -> None:
         values.put(A, {})
         assert dict(values.get(A)) == {}
