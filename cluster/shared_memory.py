@@ -19,6 +19,8 @@ from typing import TypeAlias
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
 
+NAME_BYTES = 255
+
 _OWNER = ".owner"  # flocked by the process that created the folder, for as long as it lives
 _SPARE = ".spare"  # <size in bytes>/<file>: removed, and not yet written over
 _SMALLEST_SPARE_BYTES = 1 << 16
@@ -78,7 +80,7 @@ class SharedFolder:
         The first to write a name wins; the same bytes again are no news.
 
         Args:
-            name: no "/", not empty, not beginning with "."; at most 255 bytes.
+            name: see `can_name`.
             parts: contiguous.
         Raises:
             OtherBytes: the name is there with other bytes. SharedMemoryFull: no room.
@@ -158,8 +160,11 @@ class SharedFolder:
             self._owner = None
 
     def _file(self, name: str) -> Path:
-        if not name or name.startswith(".") or "/" in name:
-            raise ValueError(f"{name!r} cannot be a file's name: it is empty, begins with '.' or has a '/' in it")
+        if not can_name(name):
+            raise ValueError(
+                f"{name[:300]!r} cannot be a file's name: it is empty, begins with '.', has a '/' or a null in it, or "
+                f"more than {NAME_BYTES} bytes"
+            )
         return self.path / name
 
     def _fill(self, aside: Path, views: Sequence[memoryview]) -> None:
@@ -194,6 +199,11 @@ class SharedFolder:
             for spare in _entries(size):
                 with suppress(FileNotFoundError):  # taken meanwhile
                     spare.unlink()
+
+
+def can_name(name: str) -> bool:
+    """Whether a value can be called so: no "/", not empty, not beginning with "."; at most NAME_BYTES."""
+    return bool(name) and name[0] != "." and "/" not in name and "\0" not in name and len(name.encode()) <= NAME_BYTES
 
 
 def reap(parent: Path, prefix: str) -> list[Path]:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/ripieno.proto\x12\nripieno.v1\"\xe5\x01\n\nFromWorker\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\"\n\x05hello\x18\x02 \x01(\x0b\x32\x11.ripieno.v1.HelloH\x00\x12$\n\x06result\x18\x03 \x01(\x0b\x32\x12.ripieno.v1.ResultH\x00\x12\"\n\x05\x63hunk\x18\x04 \x01(\x0b\x32\x11.ripieno.v1.ChunkH\x00\x12*\n\theartbeat\x18\x05 \x01(\x0b\x32\x15.ripieno.v1.HeartbeatH\x00\x12&\n\x07goodbye\x18\x06 \x01(\x0b\x32\x13.ripieno.v1.GoodbyeH\x00\x42\x06\n\x04\x62ody\"\xa9\x02\n\x08ToWorker\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x14\n\x0c\x61\x63knowledged\x18\x02 \x01(\x04\x12&\n\x07welcome\x18\x03 \x01(\x0b\x32\x13.ripieno.v1.WelcomeH\x00\x12.\n\x0b\x61ssignments\x18\x04 \x01(\x0b\x32\x17.ripieno.v1.AssignmentsH\x00\x12$\n\x06\x63\x61ncel\x18\x05 \x01(\x0b\x32\x12.ripieno.v1.CancelH\x00\x12\"\n\x05\x63hunk\x18\x06 \x01(\x0b\x32\x11.ripieno.v1.ChunkH\x00\x12&\n\x07release\x18\x07 \x01(\x0b\x32\x13.ripieno.v1.ReleaseH\x00\x12&\n\x07goodbye\x18\x08 \x01(\x0b\x32\x13.ripieno.v1.GoodbyeH\x00\x42\x06\n\x04\x62ody\"\xad\x02\n\x05Hello\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\t\x12\x0e\n\x06worker\x18\x04 \x01(\t\x12\x0f\n\x07process\x18\x05 \x01(\x0c\x12\x0c\n\x04role\x18\x06 \x01(\t\x12\r\n\x05slots\x18\x07 \x01(\r\x12-\n\x06labels\x18\x08 \x03(\x0b\x32\x1d.ripieno.v1.Hello.LabelsEntry\x12\x12\n\nhost_token\x18\t \x01(\x0c\x12\x12\n\nlast_epoch\x18\n \x01(\x04\x12!\n\x04held\x18\x0b \x03(\x0b\x32\x13.ripieno.v1.Attempt\x12\x0e\n\x06values\x18\x0c \x03(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1a\n\x07Welcome\x12\x0f\n\x07resumed\x18\x01 \x01(\x08\"+\n\x07\x41ttempt\x12\x0f\n\x07work_id\x18\x01 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\"%\n\x05Input\x12\r\n\x05input\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\x82\x01\n\nAssignment\x12$\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x13.ripieno.v1.Attempt\x12\r\n\x05round\x18\x02 \x01(\x04\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12!\n\x06inputs\x18\x04 \x03(\x0b\x32\x11.ripieno.v1.Input\x12\x0e\n\x06params\x18\x05 \x01(\x0c\"4\n\x0b\x41ssignments\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.ripieno.v1.Assignment\"/\n\x06\x43\x61ncel\x12%\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x13.ripieno.v1.Attempt\"\xac\x02\n\x06Result\x12$\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x13.ripieno.v1.Attempt\x12\x30\n\x07outputs\x18\x02 \x03(\x0b\x32\x1f.ripieno.v1.Result.OutputsEntry\x12\x30\n\x07metrics\x18\x03 \x03(\x0b\x32\x1f.ripieno.v1.Result.MetricsEntry\x12\x12\n\ncomputed_s\x18\x04 \x01(\x01\x12$\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x13.ripieno.v1.Failure\x1a.\n\x0cOutputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"<\n\x07\x46\x61ilure\x12\r\n\x05\x63\x61use\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\ttraceback\x18\x03 \x01(\t\"V\n\x05\x43hunk\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\r\n\x05\x63rc32\x18\x05 \x01(\x07\"\x18\n\x07Release\x12\r\n\x05names\x18\x01 \x03(\t\"\x0b\n\tHeartbeat\"\x19\n\x07Goodbye\x12\x0e\n\x06reason\x18\x01 \x01(\t2G\n\x08Sessions\x12;\n\x07Session\x12\x16.ripieno.v1.FromWorker\x1a\x14.ripieno.v1.ToWorker(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/ripieno.proto\x12\nripieno.v1\"\xe5\x01\n\nFromWorker\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\"\n\x05hello\x18\x02 \x01(\x0b\x32\x11.ripieno.v1.HelloH\x00\x12$\n\x06result\x18\x03 \x01(\x0b\x32\x12.ripieno.v1.ResultH\x00\x12\"\n\x05\x63hunk\x18\x04 \x01(\x0b\x32\x11.ripieno.v1.ChunkH\x00\x12*\n\theartbeat\x18\x05 \x01(\x0b\x32\x15.ripieno.v1.HeartbeatH\x00\x12&\n\x07goodbye\x18\x06 \x01(\x0b\x32\x13.ripieno.v1.GoodbyeH\x00\x42\x06\n\x04\x62ody\"\xa9\x02\n\x08ToWorker\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x14\n\x0c\x61\x63knowledged\x18\x02 \x01(\x04\x12&\n\x07welcome\x18\x03 \x01(\x0b\x32\x13.ripieno.v1.WelcomeH\x00\x12.\n\x0b\x61ssignments\x18\x04 \x01(\x0b\x32\x17.ripieno.v1.AssignmentsH\x00\x12$\n\x06\x63\x61ncel\x18\x05 \x01(\x0b\x32\x12.ripieno.v1.CancelH\x00\x12\"\n\x05\x63hunk\x18\x06 \x01(\x0b\x32\x11.ripieno.v1.ChunkH\x00\x12&\n\x07release\x18\x07 \x01(\x0b\x32\x13.ripieno.v1.ReleaseH\x00\x12&\n\x07goodbye\x18\x08 \x01(\x0b\x32\x13.ripieno.v1.GoodbyeH\x00\x42\x06\n\x04\x62ody\"\xad\x02\n\x05Hello\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\t\x12\x0e\n\x06worker\x18\x04 \x01(\t\x12\x0f\n\x07process\x18\x05 \x01(\x0c\x12\x0c\n\x04role\x18\x06 \x01(\t\x12\r\n\x05slots\x18\x07 \x01(\r\x12-\n\x06labels\x18\x08 \x03(\x0b\x32\x1d.ripieno.v1.Hello.LabelsEntry\x12\x12\n\nhost_token\x18\t \x01(\x0c\x12\x12\n\nlast_epoch\x18\n \x01(\x04\x12!\n\x04held\x18\x0b \x03(\x0b\x32\x13.ripieno.v1.Attempt\x12\x0e\n\x06values\x18\x0c \x03(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"N\n\x07Welcome\x12\x0f\n\x07resumed\x18\x01 \x01(\x08\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\x10\n\x08settings\x18\x03 \x01(\x0c\x12\x13\n\x0bheartbeat_s\x18\x04 \x01(\x01\"+\n\x07\x41ttempt\x12\x0f\n\x07work_id\x18\x01 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\"%\n\x05Input\x12\r\n\x05input\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\x82\x01\n\nAssignment\x12$\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x13.ripieno.v1.Attempt\x12\r\n\x05round\x18\x02 \x01(\x04\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12!\n\x06inputs\x18\x04 \x03(\x0b\x32\x11.ripieno.v1.Input\x12\x0e\n\x06params\x18\x05 \x01(\x0c\"4\n\x0b\x41ssignments\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.ripieno.v1.Assignment\"/\n\x06\x43\x61ncel\x12%\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x13.ripieno.v1.Attempt\"\xac\x02\n\x06Result\x12$\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x13.ripieno.v1.Attempt\x12\x30\n\x07outputs\x18\x02 \x03(\x0b\x32\x1f.ripieno.v1.Result.OutputsEntry\x12\x30\n\x07metrics\x18\x03 \x03(\x0b\x32\x1f.ripieno.v1.Result.MetricsEntry\x12\x12\n\ncomputed_s\x18\x04 \x01(\x01\x12$\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x13.ripieno.v1.Failure\x1a.\n\x0cOutputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"<\n\x07\x46\x61ilure\x12\r\n\x05\x63\x61use\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\ttraceback\x18\x03 \x01(\t\"V\n\x05\x43hunk\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\r\n\x05\x63rc32\x18\x05 \x01(\x07\"\x18\n\x07Release\x12\r\n\x05names\x18\x01 \x03(\t\"\x0b\n\tHeartbeat\"+\n\x07Goodbye\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x10\n\x08replaced\x18\x02 \x01(\x08\x32G\n\x08Sessions\x12;\n\x07Session\x12\x16.ripieno.v1.FromWorker\x1a\x14.ripieno.v1.ToWorker(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,33 +46,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HELLO_LABELSENTRY']._serialized_start=825
   _globals['_HELLO_LABELSENTRY']._serialized_end=870
   _globals['_WELCOME']._serialized_start=872
-  _globals['_WELCOME']._serialized_end=898
-  _globals['_ATTEMPT']._serialized_start=900
-  _globals['_ATTEMPT']._serialized_end=943
-  _globals['_INPUT']._serialized_start=945
-  _globals['_INPUT']._serialized_end=982
-  _globals['_ASSIGNMENT']._serialized_start=985
-  _globals['_ASSIGNMENT']._serialized_end=1115
-  _globals['_ASSIGNMENTS']._serialized_start=1117
-  _globals['_ASSIGNMENTS']._serialized_end=1169
-  _globals['_CANCEL']._serialized_start=1171
-  _globals['_CANCEL']._serialized_end=1218
-  _globals['_RESULT']._serialized_start=1221
-  _globals['_RESULT']._serialized_end=1521
-  _globals['_RESULT_OUTPUTSENTRY']._serialized_start=1427
-  _globals['_RESULT_OUTPUTSENTRY']._serialized_end=1473
-  _globals['_RESULT_METRICSENTRY']._serialized_start=1475
-  _globals['_RESULT_METRICSENTRY']._serialized_end=1521
-  _globals['_FAILURE']._serialized_start=1523
-  _globals['_FAILURE']._serialized_end=1583
-  _globals['_CHUNK']._serialized_start=1585
-  _globals['_CHUNK']._serialized_end=1671
-  _globals['_RELEASE']._serialized_start=1673
-  _globals['_RELEASE']._serialized_end=1697
-  _globals['_HEARTBEAT']._serialized_start=1699
-  _globals['_HEARTBEAT']._serialized_end=1710
-  _globals['_GOODBYE']._serialized_start=1712
-  _globals['_GOODBYE']._serialized_end=1737
-  _globals['_SESSIONS']._serialized_start=1739
-  _globals['_SESSIONS']._serialized_end=1810
+  _globals['_WELCOME']._serialized_end=950
+  _globals['_ATTEMPT']._serialized_start=952
+  _globals['_ATTEMPT']._serialized_end=995
+  _globals['_INPUT']._serialized_start=997
+  _globals['_INPUT']._serialized_end=1034
+  _globals['_ASSIGNMENT']._serialized_start=1037
+  _globals['_ASSIGNMENT']._serialized_end=1167
+  _globals['_ASSIGNMENTS']._serialized_start=1169
+  _globals['_ASSIGNMENTS']._serialized_end=1221
+  _globals['_CANCEL']._serialized_start=1223
+  _globals['_CANCEL']._serialized_end=1270
+  _globals['_RESULT']._serialized_start=1273
+  _globals['_RESULT']._serialized_end=1573
+  _globals['_RESULT_OUTPUTSENTRY']._serialized_start=1479
+  _globals['_RESULT_OUTPUTSENTRY']._serialized_end=1525
+  _globals['_RESULT_METRICSENTRY']._serialized_start=1527
+  _globals['_RESULT_METRICSENTRY']._serialized_end=1573
+  _globals['_FAILURE']._serialized_start=1575
+  _globals['_FAILURE']._serialized_end=1635
+  _globals['_CHUNK']._serialized_start=1637
+  _globals['_CHUNK']._serialized_end=1723
+  _globals['_RELEASE']._serialized_start=1725
+  _globals['_RELEASE']._serialized_end=1749
+  _globals['_HEARTBEAT']._serialized_start=1751
+  _globals['_HEARTBEAT']._serialized_end=1762
+  _globals['_GOODBYE']._serialized_start=1764
+  _globals['_GOODBYE']._serialized_end=1807
+  _globals['_SESSIONS']._serialized_start=1809
+  _globals['_SESSIONS']._serialized_end=1880
 # @@protoc_insertion_point(module_scope)

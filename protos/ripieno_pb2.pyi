@@ -78,10 +78,16 @@ class Hello(_message.Message):
     def __init__(self, protocol: _Optional[int] = ..., run: _Optional[str] = ..., secret: _Optional[str] = ..., worker: _Optional[str] = ..., process: _Optional[bytes] = ..., role: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., host_token: _Optional[bytes] = ..., last_epoch: _Optional[int] = ..., held: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., values: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("resumed",)
+    __slots__ = ("resumed", "run", "settings", "heartbeat_s")
     RESUMED_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_S_FIELD_NUMBER: _ClassVar[int]
     resumed: bool
-    def __init__(self, resumed: _Optional[bool] = ...) -> None: ...
+    run: str
+    settings: bytes
+    heartbeat_s: float
+    def __init__(self, resumed: _Optional[bool] = ..., run: _Optional[str] = ..., settings: _Optional[bytes] = ..., heartbeat_s: _Optional[float] = ...) -> None: ...
 
 class Attempt(_message.Message):
     __slots__ = ("work_id", "attempt")
@@ -188,7 +194,9 @@ class Heartbeat(_message.Message):
     def __init__(self) -> None: ...
 
 class Goodbye(_message.Message):
-    __slots__ = ("reason",)
+    __slots__ = ("reason", "replaced")
     REASON_FIELD_NUMBER: _ClassVar[int]
+    REPLACED_FIELD_NUMBER: _ClassVar[int]
     reason: str
-    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+    replaced: bool
+    def __init__(self, reason: _Optional[str] = ..., replaced: _Optional[bool] = ...) -> None: ...

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Condition, Event, Thread
+from time import monotonic
 from typing import Self, TypeAlias
 
 import grpc
@@ -25,7 +26,7 @@ BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Pauses between attempts to reach the engine; the last one is repeated."""
 
 GIVE_UP_S = 30.0
-"""How long, in sum of pauses, an engine that does not answer is tried."""
+"""How long an engine that does not answer is tried, if nothing else was said."""
 
 CLOSE_S = 2.0
 CANCELLED = pb.Failure(cause="cancelled", message="cancelled before it was begun")
@@ -34,14 +35,14 @@ Outbox: TypeAlias = "SimpleQueue[Iterable[pb.FromWorker] | None]"
 
 
 class EngineGone(Exception):
-    """No engine could be reached for so long that this worker gives up. worker, last: the last error."""
+    """No engine could be reached for so long that this worker gives up. worker, tried_s; last: the last error."""
 
-    def __init__(self, worker: str, last: str) -> None:
-        super().__init__(worker, last)
-        self.worker, self.last = worker, last
+    def __init__(self, worker: str, tried_s: float, last: str) -> None:
+        super().__init__(worker, tried_s, last)
+        self.worker, self.tried_s, self.last = worker, tried_s, last
 
     def __str__(self) -> str:
-        return f"worker {self.worker} has not reached its engine for {GIVE_UP_S:g} s and ends: {self.last}"
+        return f"worker {self.worker} has not reached its engine for {self.tried_s:g} s and ends: {self.last}"
 
 
 class WorkerSession:
@@ -55,9 +56,11 @@ class WorkerSession:
 
     Args:
         share: False: behaves as on a host where the engine's shared memory is not.
+        patience_s: > 0, how long an engine that does not answer is tried.
     Attributes:
         folder: where values are read and written: the engine's, or one of its own if that cannot be reached.
         foreign: messages of another epoch, ignored.
+        ended: why the session has ended, "" while it goes on. replaced: because another process came in this name.
     """
 
     def __init__(
@@ -69,8 +72,10 @@ class WorkerSession:
         slots: int = 1,
         labels: Mapping[str, str] | None = None,
         share: bool = True,
+        patience_s: float = GIVE_UP_S,
     ) -> None:
-        self._door, self._worker = door, worker
+        self._door, self._worker, self._patience_s = door, worker, patience_s
+        self._heartbeat_s = door.heartbeat_s
         process = secrets.token_bytes(8)
         token = _host_token(Path(door.folder)) if share else b""
         self._shares = bool(token)
@@ -96,10 +101,25 @@ class WorkerSession:
         self._known: set[str] = set()  # values in the worker's own folder that the engine has too
         self._damage: dict[str, str] = {}
         self._ended: Exception | str = ""
+        self._welcome: pb.Welcome | None = None  # the first
+        self.replaced = False
         self._closing = Event()
         self._threads = [Thread(target=target, daemon=True) for target in (self._connect, self._beat)]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def ended(self) -> str:
+        with self._changed:
+            return str(self._ended)
+
+    def welcome(self) -> pb.Welcome | None:
+        """What the engine said when it first let this worker in; waits for it. None, and raises: as `take`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or self._welcome)
+            if isinstance(self._ended, Exception):
+                raise self._ended
+            return None if self._ended else self._welcome
 
     def take(self) -> Given | None:
         """The next piece of work; waits for it. None: the engine said goodbye, or `close` was called.
@@ -159,20 +179,19 @@ class WorkerSession:
 
     def _keep_connected(self) -> None:
         """Stream after stream, until one side has had enough."""
-        pauses_s, waited_s = iter(BACKOFF_S), 0.0
+        pauses_s, lost_s = iter(BACKOFF_S), monotonic()
         while not self._closing.is_set():
             before = self._hello.last_epoch
             last = self._converse()
             if self._hello.last_epoch != before:
-                pauses_s, waited_s = iter(BACKOFF_S), 0.0
+                pauses_s, lost_s = iter(BACKOFF_S), monotonic()
             pause_s = next(pauses_s, BACKOFF_S[-1])
-            waited_s += pause_s
-            if waited_s > GIVE_UP_S:
-                self._end(EngineGone(self._worker, last))
+            if monotonic() + pause_s - lost_s > self._patience_s:
+                self._end(EngineGone(self._worker, self._patience_s, last))
             self._closing.wait(pause_s)
 
     def _beat(self) -> None:
-        while not self._closing.wait(self._door.heartbeat_s):
+        while not self._closing.wait(self._heartbeat_s):
             with self._changed:
                 if self._epoch:
                     self._outbox.put([pb.FromWorker(epoch=self._epoch, heartbeat=pb.Heartbeat())])
@@ -209,9 +228,15 @@ class WorkerSession:
         ]
         if self._shares or not self._door.address:
             return grpc.insecure_channel(f"unix:{self._door.socket}", options)
-        credentials = grpc.ssl_channel_credentials(self._door.certificate.encode())
+        door = self._door
+        if door.own_key:
+            shown = door.own_key.encode(), door.own_certificate.encode()
+            return grpc.secure_channel(
+                door.address, grpc.ssl_channel_credentials(door.certificate.encode(), *shown), options
+            )
+        credentials = grpc.ssl_channel_credentials(door.certificate.encode())
         options_tls = [*options, ("grpc.ssl_target_name_override", SERVER_NAME)]
-        return grpc.secure_channel(self._door.address, credentials, options_tls)
+        return grpc.secure_channel(door.address, credentials, options_tls)
 
     def _hello_now(self) -> pb.FromWorker:
         del self._hello.held[:], self._hello.values[:]
@@ -238,6 +263,11 @@ class WorkerSession:
             self._changed.notify_all()
 
     def _welcomed(self, message: pb.ToWorker) -> None:
+        self._welcome = self._welcome or message.welcome
+        if (message.welcome.run, message.welcome.settings) != (self._welcome.run, self._welcome.settings):
+            self._end(f"another run is served there now: {message.welcome.run}")
+            return
+        self._heartbeat_s = message.welcome.heartbeat_s or self._heartbeat_s
         self._epoch = self._hello.last_epoch = message.epoch
         if not message.welcome.resumed:
             self._damage.clear()
@@ -259,6 +289,7 @@ class WorkerSession:
             for name in message.release.names:
                 self._damage.pop(name, None)
         elif body == "goodbye":
+            self.replaced = message.goodbye.replaced
             self._end(message.goodbye.reason)
 
     def _keep(self, chunk: pb.Chunk, joiner: Joiner) -> None:

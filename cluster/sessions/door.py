@@ -12,6 +12,8 @@ class Door:
     socket: path of the unix socket, for workers of the engine's host. folder: the engine's folder of shared memory.
     address: host:port, or "" if no other host is served; certificate: PEM, of the TLS behind that address.
     heartbeat_s: > 0, seconds between signs of life.
+    For a site, which finds the door by itself: run, secret and socket are "", folder begins the name of the site's own,
+    certificate is the authority's, and own_key and own_certificate are what it shows, PEM.
     """
 
     run: str
@@ -21,6 +23,8 @@ class Door:
     address: str = ""
     certificate: str = ""
     heartbeat_s: float = 2.0
+    own_key: str = ""
+    own_certificate: str = ""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
+from cluster.sessions.allowance import Allowance
 from cluster.sessions.chunks import Damaged, Joiner
 from cluster.sessions.ledger import Key, key_of
-from cluster.shared_memory import OtherBytes, SharedFolder, SharedMemoryFull
+from cluster.shared_memory import OtherBytes, SharedFolder, SharedMemoryFull, can_name
 from protos import ripieno_pb2 as pb
 
 OUTBOX = 4096
 """Messages that may wait for a worker; one that lets more pile up does not read, and is let go."""
+
+SENSELESS = 1000
+"""Messages without sense that are passed over on one stream; who says more is let go."""
+
+DAMAGED = 64
+"""Of so many values it is remembered why they did not arrive."""
+
+RESULT_BYTES = 1 << 18
+"""A site's result may be so large, figures and traceback together: it is journalled whole."""
 
 
 class Stream:
@@ -22,7 +34,7 @@ class Stream:
 
     def __init__(self, epoch: int, now_s: float) -> None:
         self.epoch, self.heard_s = epoch, now_s
-        self.received = 0
+        self.received = self.senseless = 0
         self.outbox: asyncio.Queue[pb.ToWorker | str | None] = asyncio.Queue()
         self.joiner = Joiner()
         self.broken = asyncio.Event()
@@ -34,29 +46,47 @@ class Stream:
         else:
             self.outbox.put_nowait(item)
 
+    def pass_over(self) -> None:
+        """Counts a message without sense, which a slow network explains now and then."""
+        self.senseless += 1
+        if self.senseless > SENSELESS:
+            self.end(f"it sent more than {SENSELESS} messages that make no sense")
+
     def end(self, reason: str) -> None:
         """At once, whatever is still to be sent."""
         self.reason = reason
         self.broken.set()
 
 
+class Access(NamedTuple):
+    """How a worker is reached, and what it is trusted with.
+
+    shares: it reads and writes the engine's shared folder. local: it came through the unix socket, which breaks only
+    with its process. site: nobody here launched it, so it is held to what it was given.
+    """
+
+    shares: bool
+    local: bool
+    site: bool
+
+
 class Peer:
     """One process of a worker, through all its streams.
 
     `assign` and `cancel` may be called from any thread and return at once; the server does the rest.
-    shares: it reads and writes the engine's shared folder. local: it came through the unix socket.
+    shares, local, site: see Access.
     """
 
-    def __init__(
-        self, hello: pb.Hello, folder: SharedFolder, loop: asyncio.AbstractEventLoop, shares: bool, local: bool
-    ) -> None:
+    def __init__(self, hello: pb.Hello, folder: SharedFolder, loop: asyncio.AbstractEventLoop, access: Access) -> None:
         self.worker, self.role, self.slots, self.labels = hello.worker, hello.role, hello.slots, dict(hello.labels)
-        self.process, self.shares, self.local = hello.process, shares, local
+        self.process = hello.process
+        self.shares, self.local, self.site = access
         self.stream: Stream | None = None
         self.grace: asyncio.TimerHandle | None = None  # ends the wait for its next stream
         self.leaving = ""  # why it will not be back
         self._folder, self._loop = folder, loop
         self._given: dict[Key, pb.Assignment] = {}
+        self._allowance = Allowance(limited=self.site)
         self._has: set[str] = set()  # values in its own folder, if it does not share ours
         self._damage: dict[str, str] = {}  # values that did not arrive as they were sent: why
 
@@ -69,22 +99,22 @@ class Peer:
         message = pb.ToWorker(cancel=pb.Cancel(attempts=[pb.Attempt(work_id=w, attempt=a) for w, a in attempts]))
         self._loop.call_soon_threadsafe(self._put, message)
 
-    def open(self, stream: Stream, hello: pb.Hello, resumed: bool) -> None:
+    def open(self, stream: Stream, hello: pb.Hello, welcome: pb.Welcome) -> None:
         """The server's: speaks through this stream from now on, and gives again what got lost between two."""
         if self.stream is not None:
             self.stream.end("the worker opened another one")
         if self.grace is not None:
             self.grace.cancel()
         self.stream = stream
-        self._has = set(hello.values) if resumed else set()
-        self._put(pb.ToWorker(welcome=pb.Welcome(resumed=resumed)))
+        self._has = set(filter(can_name, hello.values)) if welcome.resumed else set()
+        self._put(pb.ToWorker(welcome=welcome))
         held = {key_of(attempt) for attempt in hello.held}
         self._send([item for key, item in self._given.items() if key not in held])
 
-    def leave(self, reason: str) -> None:
+    def leave(self, reason: str, replaced: bool = False) -> None:
         """The server's: says goodbye; nothing that comes from this process counts any more."""
         self.leaving = self.leaving or reason
-        self._put(pb.ToWorker(goodbye=pb.Goodbye(reason=reason)))
+        self._put(pb.ToWorker(goodbye=pb.Goodbye(reason=reason, replaced=replaced)))
         if self.stream is not None:
             self.stream.reason = reason
             self.stream.outbox.put_nowait(None)
@@ -94,30 +124,59 @@ class Peer:
         if self.stream is not None:
             self.stream.received += 1
         if self._given.pop(key_of(result.attempt), None) is None:
+            if self.stream is not None:
+                self.stream.pass_over()
             return None
         if self.shares:
             return ""
-        wrong = (self._damage.pop(name, "") or self._missing(name) for name in result.outputs.values())
-        return "; ".join(filter(None, wrong))
+        return self._settled(result)
 
     async def take(self, stream: Stream, chunk: pb.Chunk) -> None:
         """The server's: keeps a value that came in chunks, or why it cannot be kept, for the result that names it."""
+        if chunk.offset == 0 and not self._allowance.owed(chunk.name):  # of an answer that was counted, as a rule
+            stream.pass_over()
         try:
             if chunk.offset == 0:
-                self._folder.require_room(chunk.size_bytes)
+                self._require_welcome(chunk)
             whole = stream.joiner.add(chunk)
             if whole is not None:
                 name, data = whole
                 await asyncio.to_thread(self._folder.write, name, [data])
                 self._has.add(name)
-        except (Damaged, OtherBytes, SharedMemoryFull, ValueError) as error:  # ValueError: such a name cannot be
-            self._damage.setdefault(chunk.name, str(error))
+        except (Damaged, OtherBytes, SharedMemoryFull) as error:
+            if self._allowance.owed(chunk.name) and len(self._damage) < DAMAGED:
+                self._damage.setdefault(chunk.name, str(error))
 
-    def _missing(self, name: str) -> str:
-        return "" if name in self._folder else f"value {name} did not come before the result"
+    def _require_welcome(self, chunk: pb.Chunk) -> None:
+        """Raises Damaged, SharedMemoryFull: this value is not wanted here, or there is no room for it."""
+        if reason := self._allowance.objection(chunk.name, chunk.size_bytes):
+            raise Damaged(chunk.name, reason)
+        self._folder.require_room(chunk.size_bytes)
+
+    def _settled(self, result: pb.Result) -> str:
+        """What is wrong with the values of a result; what was sent and is no part of a good one is let go."""
+        work_id = result.attempt.work_id
+        wanted = [] if result.HasField("failure") else list(result.outputs.values())
+        wrong = [self._damage.pop(name, "") or self._missing(name, work_id) for name in wanted]
+        if self.site and result.ByteSize() > RESULT_BYTES:
+            wrong.append(f"the result itself has {result.ByteSize():,} bytes, and {RESULT_BYTES:,} are allowed")
+        if all(key[0] != work_id for key in self._given):  # no other attempt is owed
+            unwanted = self._allowance.settle(work_id, () if any(wrong) else wanted)
+            self._folder.remove(unwanted)
+            for name in unwanted:
+                self._damage.pop(name, None)
+        return "; ".join(filter(None, wrong))
+
+    def _missing(self, name: str, work_id: int) -> str:
+        if not name.startswith(f"{work_id}."):
+            return f"value {name} is no output of work {work_id}"
+        return "" if can_name(name) and name in self._folder else f"value {name} did not come before the result"
 
     def _assign(self, items: Sequence[pb.Assignment]) -> None:
         self._given.update((key_of(item.attempt), item) for item in items)
+        if not self.shares:
+            for item in items:
+                self._allowance.give(item.attempt.work_id, sum(self._size_bytes(given.value) for given in item.inputs))
         self._send(items)
 
     def _send(self, items: Sequence[pb.Assignment]) -> None:
@@ -135,6 +194,11 @@ class Peer:
         for name in sorted(wanted - self._has):
             self._put(name)
             self._has.add(name)
+
+    def _size_bytes(self, name: str) -> int:
+        with suppress(KeyError):  # let go meanwhile
+            return self._folder.size_bytes(name)
+        return 0
 
     def _put(self, item: pb.ToWorker | str) -> None:
         if self.stream is not None:

@@ -18,14 +18,17 @@ import structlog
 from cluster.sessions.certificate import make_certificate
 from cluster.sessions.chunks import split
 from cluster.sessions.door import Door
-from cluster.sessions.peer import Peer, Stream
+from cluster.sessions.gate import Gate
+from cluster.sessions.peer import Access, Peer, Stream
+from cluster.sessions.sites import Sites
 from cluster.sessions.transport import PROTOCOL, SERVER_NAME, TOKEN_FILE, connection_options
 from cluster.shared_memory import SharedFolder
 from protos import ripieno_pb2 as pb
 from protos.ripieno_pb2_grpc import SessionsServicer, add_SessionsServicer_to_server
 
 GRACE_S = 5.0
-"""How long a worker behind a broken TCP stream is waited for. A unix socket breaks only with its process: no grace."""
+"""How long a launched worker behind a broken TCP stream is waited for; for sites see `sites.GRACE_S`. A unix socket
+breaks only with its process: no grace."""
 
 SILENT_BEATS = 5
 """Heartbeats that may be missed: they come from the worker's Python, which a C extension can hold up for a while."""
@@ -58,14 +61,27 @@ class SessionServer:
         folder: where the run's `SharedFolder` is, which must be there; its unix socket lies in it too.
         heartbeat_s: > 0, seconds between signs of life.
         host: name or address that other hosts reach this one by, to serve them too (TCP with TLS); "" for none.
+        sites: who may dial in unlaunched, and where; None: nobody.
+    Attributes:
+        door: for workers that are launched. sites_at: host:port that sites dial, "" if there are none.
+        foreign: messages of another epoch, ignored.
     Raises:
         OSError: nothing can listen there.
     Measured: an empty round of 4 workers (give each a message, have each answer) takes 0.75 ms on 2 cores; with the
         synchronous gRPC server, two threads a stream, it took 0.94 ms.
     """
 
-    def __init__(self, run: str, folder: Path, listener: Listener, *, heartbeat_s: float, host: str = "") -> None:
-        self._listener, self._heartbeat_s = listener, heartbeat_s
+    def __init__(
+        self,
+        run: str,
+        folder: Path,
+        listener: Listener,
+        *,
+        heartbeat_s: float,
+        host: str = "",
+        sites: Sites | None = None,
+    ) -> None:
+        self._listener, self._heartbeat_s, self._sites = listener, heartbeat_s, sites
         self._folder = SharedFolder(folder, create=False)
         self._token = secrets.token_bytes(16)
         (folder / TOKEN_FILE).write_bytes(self._token)
@@ -73,7 +89,8 @@ class SessionServer:
         self._epochs = count(1 + secrets.randbits(48))  # rising within an engine, others in every engine
         self._peers: dict[str, Peer] = {}
         self._closing = False
-        self.foreign = 0  # messages of another epoch, ignored
+        self._gate: Gate | None = None
+        self.foreign, self.sites_at = 0, ""
         self._door = Door(run, self._secret, str(folder / SOCKET_FILE), str(folder), heartbeat_s=heartbeat_s)
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="sessions", daemon=True)
@@ -114,6 +131,10 @@ class SessionServer:
                 certificate.decode(),
                 door.heartbeat_s,
             )
+        if self._sites is not None:
+            gate = Gate(self._sites.identity, self._sites.address, self._door.socket)
+            self.sites_at = await gate.open()
+            self._gate = gate
         await self._server.start()
         self._watch = asyncio.create_task(self._watch_for_silence())
         return door
@@ -124,6 +145,8 @@ class SessionServer:
         for peer in list(self._peers.values()):
             peer.leave("the engine has ended")
         await self._server.stop(CLOSE_S)
+        if self._gate is not None:
+            await self._gate.close()
 
     def _wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=10 * CLOSE_S)
@@ -135,10 +158,11 @@ class SessionServer:
 
     async def _serve(self, context: Any) -> None:
         """One stream, from Hello to its end."""
-        hello = await self._let_in(context)
-        peer, resumed = self._peer_of(hello, context)
+        site = self._gate.site_of(context.peer()) if self._gate is not None else ""
+        hello = await self._let_in(context, site)
+        peer, resumed = self._peer_of(hello, context, site)
         stream = Stream(next(self._epochs), self._loop.time())
-        peer.open(stream, hello, resumed)
+        peer.open(stream, hello, self._welcome(peer, resumed))
         if not resumed:
             self._peers[hello.worker] = peer
             self._listener.joined(peer)
@@ -156,51 +180,67 @@ class SessionServer:
                 task.cancel()
             self._ended(peer, stream)
 
-    async def _let_in(self, context: Any) -> pb.Hello:
+    async def _let_in(self, context: Any, site: str) -> pb.Hello:
         """The first message of a stream, if it may come in; else ends the call with the reason, and logs it."""
         try:
             message = await asyncio.wait_for(context.read(), HELLO_S)
         except TimeoutError:
             message = grpc.aio.EOF
         hello = pb.Hello() if message is grpc.aio.EOF else message.hello
-        reason = self._objection(hello)
+        reason = self._objection(hello, site)
         if reason:
-            log.warning("session_refused", worker=hello.worker, peer=context.peer(), reason=reason)
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, reason)
+            log.warning("session_refused", worker=hello.worker, peer=site or context.peer(), reason=reason)
+            again = site and self._closing  # a run that was interrupted is resumed at the same address
+            await context.abort(grpc.StatusCode.UNAVAILABLE if again else grpc.StatusCode.PERMISSION_DENIED, reason)
         return hello
 
-    def _objection(self, hello: pb.Hello) -> str:
+    def _objection(self, hello: pb.Hello, site: str) -> str:
+        """Why this Hello is not let in, "" if it is. site: what the connection's certificate says, "" without one."""
         if not hello.worker:
             return "it did not say hello"
         if self._closing:
             return "the engine has ended"
         if hello.protocol != PROTOCOL:
             return f"it speaks version {hello.protocol} of the protocol and the engine version {PROTOCOL}"
-        if hello.run != self._door.run:
+        if site and self._sites is not None:
+            if reason := self._sites.objection(site, hello):
+                return reason
+        elif hello.run != self._door.run:
             return f"it belongs to run {hello.run!r} and this is run {self._door.run!r}"
-        if not hmac.compare_digest(hello.secret.encode(), self._secret.encode()):
+        elif not hmac.compare_digest(hello.secret.encode(), self._secret.encode()):
             return "its secret is not this run's"
         if hello.slots < 1:
             return "it takes no work: slots is 0"
         known = self._peers.get(hello.worker)
+        if known is not None and known.site != bool(site):
+            return f"a worker of another kind is called {hello.worker}"
         if known is not None and known.process != hello.process and hello.last_epoch:
             return f"a newer process speaks as {hello.worker}"
         return ""
 
-    def _peer_of(self, hello: pb.Hello, context: Any) -> tuple[Peer, bool]:
+    def _welcome(self, peer: Peer, resumed: bool) -> pb.Welcome:
+        if not peer.site or self._sites is None:
+            return pb.Welcome(resumed=resumed)
+        return pb.Welcome(
+            resumed=resumed, run=self._door.run, settings=self._sites.settings, heartbeat_s=self._heartbeat_s
+        )
+
+    def _peer_of(self, hello: pb.Hello, context: Any, site: str) -> tuple[Peer, bool]:
         """The peer that this process is already (True), or a new one in place of any other of its name (False)."""
         known = self._peers.get(hello.worker)
         if known is not None and known.process == hello.process and not known.leaving:
             return known, True
-        self._dismiss(hello.worker, f"another process came as {hello.worker}")
-        shares = hmac.compare_digest(hello.host_token, self._token)
-        return Peer(hello, self._folder, self._loop, shares, local=context.peer().startswith("unix:")), False
+        self._dismiss(hello.worker, f"another process came as {hello.worker}", replaced=True)
+        shares = not site and hmac.compare_digest(hello.host_token, self._token)
+        local = not site and context.peer().startswith("unix:")
+        return Peer(hello, self._folder, self._loop, Access(shares, local, site=bool(site))), False
 
     async def _read(self, peer: Peer, stream: Stream, context: Any) -> None:
         while (message := await context.read()) is not grpc.aio.EOF:
             stream.heard_s = self._loop.time()
             if message.epoch != stream.epoch:
                 self.foreign += 1
+                stream.pass_over()
                 log.warning("foreign_message_ignored", worker=peer.worker, epoch=message.epoch, current=stream.epoch)
                 continue
             body = message.WhichOneof("body")
@@ -213,6 +253,8 @@ class SessionServer:
             elif body == "goodbye":
                 peer.leaving = f"it said goodbye: {message.goodbye.reason}"
                 return
+            elif body != "heartbeat":
+                stream.pass_over()
 
     async def _write(self, stream: Stream, context: Any) -> None:
         while (item := await stream.outbox.get()) is not None:
@@ -238,10 +280,10 @@ class SessionServer:
                 if peer.stream is not None and peer.stream.heard_s < heard_by_s:
                     peer.stream.end(f"no sign of life for {SILENT_BEATS * self._heartbeat_s:g} s")
 
-    def _dismiss(self, worker: str, reason: str) -> None:
+    def _dismiss(self, worker: str, reason: str, replaced: bool = False) -> None:
         peer = self._peers.get(worker)
         if peer is not None:
-            peer.leave(reason)
+            peer.leave(reason, replaced)
             self._forget(peer, reason)
 
     def _ended(self, peer: Peer, stream: Stream) -> None:
@@ -251,8 +293,9 @@ class SessionServer:
         if peer.local or peer.leaving:
             self._forget(peer, peer.leaving or stream.reason)
         else:
-            reason = f"{stream.reason} and it was not back within {GRACE_S:g} s"
-            peer.grace = self._loop.call_later(GRACE_S, self._forget, peer, reason)
+            grace_s = self._sites.grace_s if peer.site and self._sites is not None else GRACE_S
+            reason = f"{stream.reason} and it was not back within {grace_s:g} s"
+            peer.grace = self._loop.call_later(grace_s, self._forget, peer, reason)
 
     def _forget(self, peer: Peer, reason: str) -> None:
         if self._peers.get(peer.worker) is peer:

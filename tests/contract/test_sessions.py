@@ -9,11 +9,12 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from cluster.sessions import Given, SessionServer, WorkerSession
+from cluster.sessions import Door, Given, SessionServer, Sites, WorkerSession
 from cluster.sessions.chunks import CHUNK_BYTES
 from cluster.shared_memory import SharedFolder
 from protos import ripieno_pb2 as pb
 from tests.support.sessions import Came, Recorder, Said, Went, assignment
+from tests.support.sites import authority, door_of, listed
 
 Dial: TypeAlias = Callable[..., WorkerSession]
 SIZES = [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 7]
@@ -32,6 +33,10 @@ def take(session: WorkerSession) -> Given:
 class SessionContract:
     host = ""
     share = True
+    sites: Sites | None = None
+
+    def door(self, server: SessionServer, worker: str) -> Door:
+        return server.door
 
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Iterator[SharedFolder]:
@@ -45,7 +50,7 @@ class SessionContract:
 
     @pytest.fixture
     def server(self, tmp_path: Path, folder: SharedFolder, heard: Recorder) -> Iterator[SessionServer]:
-        server = SessionServer("r-test", tmp_path / "shared", heard, heartbeat_s=1.0, host=self.host)
+        server = SessionServer("r-test", tmp_path / "shared", heard, heartbeat_s=1.0, host=self.host, sites=self.sites)
         yield server
         server.close()
 
@@ -54,7 +59,7 @@ class SessionContract:
         sessions: list[WorkerSession] = []
 
         def dial(worker: str = "worker-0", **options: Any) -> WorkerSession:
-            sessions.append(WorkerSession(server.door, worker, share=self.share, **options))
+            sessions.append(WorkerSession(self.door(server, worker), worker, share=self.share, **options))
             return sessions[-1]
 
         yield dial
@@ -191,3 +196,37 @@ class TestTls(SessionContract):
     """A worker of another host."""
 
     host, share = "127.0.0.1", False
+
+
+class TestSite(SessionContract):
+    """A worker that nobody launched, over mutual TLS."""
+
+    share = False
+
+    @pytest.fixture(autouse=True)
+    def _authority(self, tmp_path: Path) -> None:
+        self.folder_of_authority = authority(tmp_path / "authority", "worker-0", "site-7")
+        self.sites = listed(self.folder_of_authority, "worker-0", "site-7", settings=b'{"task": "t"}')
+
+    def door(self, server: SessionServer, worker: str) -> Door:
+        folder = self.folder_of_authority
+        return door_of(folder, worker, server.sites_at, folder.parent / "memory")
+
+    def test_a_worker_is_known_by_what_it_said(self, dial: Dial, heard: Recorder) -> None:
+        """But for its role and slots, which are not its to choose."""
+        dial("site-7", labels={"zone": "a"})
+        peer = heard.next().peer
+        assert (peer.worker, peer.role, peer.slots, peer.labels) == ("site-7", "worker", 1, {"zone": "a"})
+        assert (peer.site, peer.shares, peer.local) == (True, False, False)
+
+    def test_it_is_told_what_a_launched_worker_knows(self, session: WorkerSession) -> None:
+        welcome = session.welcome()
+        assert welcome == pb.Welcome(run="r-test", settings=b'{"task": "t"}', heartbeat_s=1.0)
+
+    def test_who_was_replaced_is_told_so(self, dial: Dial, heard: Recorder) -> None:
+        older = dial()
+        older.welcome()
+        dial()
+        assert older.take() is None
+        assert older.replaced
+        assert older.ended == "another process came as worker-0"
