@@ -11,6 +11,7 @@ TrainersError
 ├── BlockMissing          this machine has fewer samples than the run counts on
 ├── ModelUnsupported      a model that cannot lie in one flat buffer
 ├── WeightsMismatch       a value made by another model
+├── SharingImpossible     architectures whose weights cannot be parts of the same tensors
 ├── ValueDamaged          bytes that are no encoded tensors
 ├── KindUnknown           work that no function of `kinds` does
 ├── RuleUnknown           an aggregation that no rule of `aggregation` does
@@ -21,7 +22,7 @@ TrainersError
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -151,6 +152,21 @@ class WeightsMismatch(TrainersError):
         return (
             f"{self.value} holds {self.given} where this model has {self.expected}: "
             "do all machines build the same model from the same code and data?"
+        )
+
+
+class SharingImpossible(TrainersError):
+    """Two architectures cannot share a parameter. shape, other: of the two; other is () for none. problem: a clause."""
+
+    def __init__(self, parameter: str, shape: Sequence[int], other: Sequence[int], problem: str) -> None:
+        super().__init__(parameter, shape, other, problem)
+        self.parameter, self.shape, self.other, self.problem = parameter, shape, other, problem
+
+    def __str__(self) -> str:
+        beside = f" cannot share the weights of one of shape {list(self.other)}" if self.other else " is not shared"
+        return (
+            f"{self.parameter} of shape {list(self.shape)}{beside}: {self.problem}. Give layers that are not alike "
+            "different names, or search with `weights: fresh`."
         )
 
 

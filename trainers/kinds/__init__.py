@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from trainers.context import Context
 from trainers.errors import KindUnknown
 from trainers.kinds.aggregate import aggregate
+from trainers.kinds.candidate import candidate
 from trainers.kinds.combine import combine
 from trainers.kinds.evaluate import evaluate
 from trainers.kinds.gradient import gradient
 from trainers.kinds.init import init
 from trainers.kinds.kind import Json, Kind, Outputs
 from trainers.kinds.local_update import local_update
+from trainers.kinds.share import share
 from trainers.kinds.trial import trial
 from trainers.tensors import Tensors
 
@@ -20,11 +22,13 @@ __all__ = ["KINDS", "Json", "Kind", "Outputs", "run_kind"]
 
 KINDS: Mapping[str, Kind] = {
     "aggregate": aggregate,
+    "candidate": candidate,
     "combine": combine,
     "evaluate": evaluate,
     "gradient": gradient,
     "init": init,
     "local_update": local_update,
+    "share": share,
     "trial": trial,
 }
 
