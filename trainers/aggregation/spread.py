@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite, nan, sqrt
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,23 +12,39 @@ from torch import Tensor
 from trainers.mean import CHUNK, squared_distance
 
 
-def coherence(moved: Sequence[tuple[Tensor, Tensor]]) -> float:
-    """Mean pairwise cosine of the updates yᵢ - wᵢ, in [-1, 1]; NaN of fewer than two that moved at all.
+class Spread(NamedTuple):
+    """Of m updates Δᵢ = yᵢ - wᵢ, unweighted.
 
-    moved: (yᵢ, wᵢ), flat [P], in order of work id. From the sum S of unit vectors: (‖S‖² - m) / (m·(m - 1)).
-    Cost: 2 ms a million numbers and client.
-    Source: Li et al. 2023, arXiv:2302.10911: near 0.25 at first, 0 from its critical point on.
+    coherence: mean pairwise cosine, in [-1, 1]; NaN of fewer than two that moved at all. Near 0.25 at first, 0 from the
+        critical point of Li et al. 2023, arXiv:2302.10911, on.
+    sum_norm2: Σ‖Δᵢ‖². mean_norm2: ‖Σ Δᵢ / m‖².
     """
-    lengths = [sqrt(squared_distance(after, before)) for after, before in moved]
-    pairs = [(*pair, length) for pair, length in zip(moved, lengths, strict=True) if length and isfinite(length)]
-    count = len(pairs)
-    if count < 2:
-        return nan
-    size, norm2 = len(pairs[0][0]), 0.0
+
+    coherence: float
+    sum_norm2: float
+    mean_norm2: float
+
+
+def spread(moved: Sequence[tuple[Tensor, Tensor]]) -> Spread:
+    """moved: one or more (yᵢ, wᵢ), flat [P], finite, in order of work id.
+
+    The coherence comes from the sum S of the unit vectors: (‖S‖² - m) / (m·(m - 1)).
+    Cost: 3 ms a million numbers and client.
+    """
+    norms2 = [squared_distance(after, before) for after, before in moved]
+    lengths = [sqrt(norm2) if isfinite(norm2) else 0.0 for norm2 in norms2]
+    count = sum(length > 0 for length in lengths)
+    unit_norm2 = mean_norm2 = 0.0
+    size = len(moved[0][0])
     for start in range(0, size, CHUNK):
         end = min(start + CHUNK, size)
-        total = torch.zeros(end - start, dtype=torch.float64)
-        for after, before, length in pairs:
-            total.add_((after[start:end].double() - before[start:end].double()).div_(length))
-        norm2 += float(total.dot(total))
-    return (norm2 - count) / (count * (count - 1))
+        total, units = (torch.zeros(end - start, dtype=torch.float64) for _ in range(2))
+        for (after, before), length in zip(moved, lengths, strict=True):
+            update = after[start:end].double() - before[start:end].double()
+            total.add_(update)
+            if length:
+                units.add_(update.div_(length))
+        unit_norm2 += float(units.dot(units))
+        mean_norm2 += float(total.dot(total)) / len(moved) ** 2
+    coherence = (unit_norm2 - count) / (count * (count - 1)) if count > 1 else nan
+    return Spread(coherence, sum(norms2), mean_norm2)

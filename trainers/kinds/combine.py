@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from trainers.aggregation import Cohort, Update, make_rule
-from trainers.aggregation.spread import coherence
+from trainers.aggregation.spread import spread
 from trainers.context import Context
 from trainers.errors import CohortUnusable
 from trainers.flat import PARAMETERS
@@ -52,8 +52,8 @@ def combine(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: 
     before, as far as there are any. Outputs the new "weights", and "server" if the rule has a state.
 
     An update that is not finite is left out, whatever the rule.
-    Metrics: counted, dropped, samples, coherence (of two or more clients), update_norm (‖new - old weights‖), and the
-        rule's.
+    Metrics: counted, dropped, samples, update_norm (‖new - old weights‖), sum_norm2, mean_norm2 and, of two or more
+        clients, coherence (see `Spread`), and the rule's.
     Raises:
         CohortUnusable: no update is finite. WeightsMismatch: one is another model's.
         RuleUnknown; and what a proxy raises.
@@ -74,13 +74,15 @@ def combine(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: 
     proxy = Proxy(context, asked.model, asked.proxy.split, asked.proxy.samples)
     combined = rule.combine(cohort, proxy)
     moved = sqrt(squared_distance(combined.weights[PARAMETERS], weights[PARAMETERS]))
-    alike = coherence([(update.weights[PARAMETERS], update.base[PARAMETERS]) for update in updates])
+    clients = spread([(update.weights[PARAMETERS], update.base[PARAMETERS]) for update in updates])
     metrics = {
         "counted": float(len(updates)),
         "dropped": float(len(sent) - len(updates)),
         "samples": sum(update.samples for update in updates),
         "update_norm": moved,
-        **({} if isnan(alike) else {"coherence": alike}),
+        "sum_norm2": clients.sum_norm2,
+        "mean_norm2": clients.mean_norm2,
+        **({} if isnan(clients.coherence) else {"coherence": clients.coherence}),
         **combined.metrics,
     }
     state = {"server": combined.state} if combined.state else {}
@@ -106,5 +108,5 @@ def _usable(update: Update) -> bool:
         return False
     if any(value.shape != update.weights[PARAMETERS].shape for value in update.state.values()):
         return False
-    values = (*update.weights.values(), *update.state.values())
+    values = (*update.weights.values(), *update.state.values(), *update.state_before.values())
     return all(bool(value.isfinite().all()) for value in values if value.is_floating_point())

@@ -33,7 +33,7 @@ class LocalUpdate(msgspec.Struct, frozen=True):
     """`epochs` >= 1 in batches of `batch_size` >= 1, with an optimizer that starts anew.
 
     client: its name. simulated: which of this machine's training samples are its own; None: all are, it is a real site.
-    control: whether to do SCAFFOLD's part too. optimizer, model: see Init.
+    control: whether to do SCAFFOLD's part too; SGD only. optimizer, model: see Init.
     """
 
     client: str
@@ -51,7 +51,7 @@ def local_update(inputs: Mapping[str, Tensors], params: Mapping[str, Json], cont
     With control: inputs "server" and "client", both optional, hold the controls c and cᵢ, zero at first; every gradient
     gets c - cᵢ added, and output "client" is the new cᵢ = cᵢ - c + (w - y)/(η·a), a: see `effective_steps`.
     Metrics: samples, loss (mean over the last epoch), first_loss (of the incoming weights on the first batch), steps,
-        update_norm (‖y - w‖).
+        update_norm (‖y - w‖) and, of SGD, reach (η·a: how far its steps go along a gradient that stays the same).
     Raises:
         ClientDiverged: a loss is NaN or Inf, or the weights have become it.
         WeightsMismatch: this machine builds another model. PartitionImpossible, LabelsMissing: it has other data.
@@ -75,11 +75,12 @@ def local_update(inputs: Mapping[str, Tensors], params: Mapping[str, Json], cont
         "steps": float(trained.steps),
         "update_norm": sqrt(norm2),
     }
+    if asked.optimizer["name"].lower() == "sgd":
+        metrics["reach"] = asked.optimizer["lr"] * effective_steps(asked.optimizer, trained.steps)
     if correction is None:
         return {"update": update}, metrics
-    distance = asked.optimizer["lr"] * effective_steps(asked.optimizer, trained.steps)
     flats = [weights[PARAMETERS], update[PARAMETERS], correction]
-    control = weighted_sum(flats, [1 / distance, -1 / distance, -1.0])
+    control = weighted_sum(flats, [1 / metrics["reach"], -1 / metrics["reach"], -1.0])
     return {"update": update, "client": {PARAMETERS: control}}, metrics
 
 
