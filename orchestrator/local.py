@@ -15,7 +15,7 @@ from orchestrator.compute import executor
 from orchestrator.pools.execute import Execute
 from orchestrator.protocols import Values
 from orchestrator.spec import Spec
-from trainers import Context, Split, Tensors, load_task, make_deterministic, unflatten
+from trainers import Context, Split, Tensors, build_model, load_task, make_deterministic, unflatten
 
 TASK, ARGUMENTS = "ripieno.task", "ripieno.model"
 """Metadata of our model files: package.module:Class, and JSON."""
@@ -41,7 +41,7 @@ class Local:
     def save_model(self, weights: Tensors, arguments: Mapping[str, Any], file: Path) -> None:
         """Writes a model as safetensors, with its task and the arguments of `model()` in the file's metadata."""
         about = {TASK: self._spec.task, ARGUMENTS: json.dumps(arguments, sort_keys=True)}
-        save_model(unflatten(self._context.task.model(**arguments), weights), str(file), about)
+        save_model(unflatten(build_model(self._context.task, arguments), weights), str(file), about)
 
     def save_example(self, example: Path) -> None:
         """Writes two inputs from the test data as "input", if they are one tensor."""

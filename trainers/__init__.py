@@ -1,5 +1,6 @@
 """What runs on a worker, in plain PyTorch: a user's Task and the kinds of work that train it."""
 
+from trainers.building import build_model
 from trainers.context import Context
 from trainers.determinism import machine, make_deterministic
 from trainers.errors import TrainersError
@@ -18,6 +19,7 @@ __all__ = [
     "Task",
     "Tensors",
     "TrainersError",
+    "build_model",
     "check_optimizer",
     "decode",
     "encode",

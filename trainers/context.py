@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from trainers.blocks import permutation
+from trainers.building import build_model
 from trainers.data.balanced import balanced
 from trainers.data.batches import batch_of
 from trainers.data.labels import labels_of
@@ -62,13 +63,13 @@ class Context:
         return replace(self, work_id=work_id)
 
     def model(self, arguments: Mapping[str, Any]) -> FlatModel:
-        """The task's model with these arguments; its weights are whoever's loaded them last."""
+        """The task's model with these arguments, see `build_model`; its weights are whoever's loaded them last."""
         return self._models.get(_key(arguments), lambda: self.new_model(arguments))
 
     def new_model(self, arguments: Mapping[str, Any]) -> FlatModel:
         """Freshly initialised: after torch.manual_seed(the run's seed), and so the same in every process."""
         with seeded(self.seed, self.device):
-            return FlatModel(self.task.model(**arguments), self.device)
+            return FlatModel(build_model(self.task, arguments), self.device)
 
     def stepper(self, arguments: Mapping[str, Any], optimizer: Mapping[str, Any]) -> Stepper:
         """An optimizer over that model's parameters. Raises OptimizerInvalid."""

@@ -99,47 +99,26 @@ class Layout:
         return tensors | {name: weights[BUFFER + name] for name in self.buffers}
 
     def flattened(self, state: Tensors) -> dict[str, Tensor]:
-        """The value of a state_dict: the inverse of `named_state`. It may lack the further names of tied tensors.
+        """The value of a state_dict: the inverse of `named_state`, copied.
 
+        Of tied tensors one name is enough, whichever: that is how safetensors' `save_model` writes them.
         Raises:
             WeightsMismatch: a name, a shape or a parameter's dtype is another model's.
         """
-        needed = {piece.name for piece in self.pieces} | set(self.buffers)
-        missing, unknown = sorted(needed - state.keys()), sorted(state.keys() - dict(self.names).keys() - needed)
+        places = dict(self.names)
+        found = {places[name]: tensor for name, tensor in state.items() if name in places}
+        missing = sorted(name for name, place in self.names if place not in found)
+        unknown = sorted(state.keys() - places.keys())
         if missing or unknown:
             expected, given = ", ".join(missing) or "no such tensor", ", ".join(unknown) or "no such tensor"
             raise WeightsMismatch("a state_dict", expected, given)
         for piece in self.pieces:
-            tensor = state[piece.name]
+            tensor = found[piece.name]
             if tuple(tensor.shape) != piece.shape or tensor.dtype != self.dtype:
                 expected, given = f"{list(piece.shape)} of {self.dtype}", f"{list(tensor.shape)} of {tensor.dtype}"
                 raise WeightsMismatch(piece.name, expected, given)
-        flat = torch.cat([state[piece.name].detach().reshape(-1) for piece in self.pieces])
-        return {PARAMETERS: flat, **{BUFFER + name: state[name] for name in self.buffers}}
-
-    def flattened(self, state: Tensors) -> dict[str, Tensor]:
-        """The opposite of `named_state`: the value that a state_dict of this model makes, copied.
-
-        Of tied tensors one name is enough, as safetensors' `save_model` writes them.
-        Raises:
-            WeightsMismatch: names or shapes are another model's; it says which tensor.
-        """
-        places = dict(self.names)
-        strangers = sorted(state.keys() - places.keys())
-        if strangers:
-            raise WeightsMismatch("a state_dict", f"no {strangers[0]!r}", f"{strangers[0]!r}")
-        found = {places[name]: tensor for name, tensor in state.items()}
-        parts = []
-        for piece in self.pieces:
-            tensor = found.get(piece.name)
-            given = "nothing" if tensor is None else f"shape {list(tensor.shape)}"
-            if tensor is None or tuple(tensor.shape) != piece.shape:
-                raise WeightsMismatch(f"{piece.name!r} of a state_dict", f"shape {list(piece.shape)}", given)
-            parts.append(tensor.reshape(-1).to(self.dtype))
-        for name in self.buffers:
-            if BUFFER + name not in found:
-                raise WeightsMismatch(f"{name!r} of a state_dict", "a buffer", "nothing")
-        return {PARAMETERS: torch.cat(parts), **{BUFFER + name: found[BUFFER + name].clone() for name in self.buffers}}
+        flat = torch.cat([found[piece.name].detach().reshape(-1) for piece in self.pieces])
+        return {PARAMETERS: flat, **{BUFFER + name: found[BUFFER + name].clone() for name in self.buffers}}
 
     def require_fits(self, what: str, value: Tensors) -> None:
         """Raises WeightsMismatch unless `value` has this layout's parameters and buffers; `what` names it."""
@@ -213,7 +192,7 @@ class FlatModel:
 def unflatten(module: nn.Module, weights: Tensors) -> nn.Module:
     """Loads weights into an ordinary module, whose parameters keep storages of their own; returns it.
 
-    For the model that is handed to the user: `unflatten(task.model(**arguments), weights)`.
+    For the model that is handed to the user: `unflatten(build_model(task, arguments), weights)`.
     Raises:
         WeightsMismatch: they are another model's.
     """

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from orchestrator.tracking.final import ModelFiles
 from orchestrator.tracking.mlflow_run import MlflowRun
 from orchestrator.tracking.points import Point
-from trainers import load_task
+from trainers import build_model, load_task
 
 NAME = "model"
 _log = logging.getLogger("ripieno.tracking")
@@ -51,7 +51,7 @@ def log_model(run: MlflowRun, files: ModelFiles, paths: Sequence[str], final: Se
 
 def build(files: ModelFiles, paths: Sequence[str]) -> nn.Module:
     """The trained module, on the CPU, ready to infer."""
-    model = load_task(files.task, [Path(path) for path in paths]).model(**files.arguments)
+    model = build_model(load_task(files.task, [Path(path) for path in paths]), files.arguments)
     load_model(model, files.weights)
     return model.eval()
 

@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from trainers.context import Context
 from trainers.errors import KindUnknown
 from trainers.kinds.aggregate import aggregate
+from trainers.kinds.atlas import atlas
 from trainers.kinds.candidate import candidate
 from trainers.kinds.combine import combine
+from trainers.kinds.ensemble import ensemble
 from trainers.kinds.evaluate import evaluate
 from trainers.kinds.gradient import gradient
 from trainers.kinds.init import init
 from trainers.kinds.kind import Json, Kind, Outputs
 from trainers.kinds.local_update import local_update
+from trainers.kinds.merge import merge_models
+from trainers.kinds.predict import predict
 from trainers.kinds.share import share
 from trainers.kinds.trial import trial
 from trainers.tensors import Tensors
@@ -22,12 +26,16 @@ __all__ = ["KINDS", "Json", "Kind", "Outputs", "run_kind"]
 
 KINDS: Mapping[str, Kind] = {
     "aggregate": aggregate,
+    "atlas": atlas,
     "candidate": candidate,
     "combine": combine,
+    "ensemble": ensemble,
     "evaluate": evaluate,
     "gradient": gradient,
     "init": init,
     "local_update": local_update,
+    "merge": merge_models,
+    "predict": predict,
     "share": share,
     "trial": trial,
 }

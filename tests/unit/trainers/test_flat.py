@@ -49,6 +49,8 @@ def test_a_state_dict_and_its_flat_value_are_each_others_inverse() -> None:
     assert fingerprint(layout.flattened(model.module.state_dict())) == fingerprint(weights)
     assert layout.distinct(weights).keys() == {"embedding.weight", "scale"}
     assert fingerprint(layout.flattened(layout.distinct(weights))) == fingerprint(weights)
+    other_name = {"head.weight": model.module.get_parameter("head.weight"), "scale": torch.tensor(2.0)}
+    assert fingerprint(layout.flattened(other_name)) == fingerprint(weights)
 
 
 def test_a_state_dict_of_another_model_is_refused_with_the_tensors_name() -> None:
