@@ -51,6 +51,18 @@ def read_space(declaration: Mapping[str, object]) -> tuple[Space, tuple[Fault, .
     return space, tuple(faults)
 
 
+def names(space: Space) -> Iterator[tuple[tuple[str, ...], Parameter]]:
+    """Every parameter, and where in the declaration it stands: (name, "choice", option, name, …)."""
+    yield from _names(space.parameters, ())
+
+
+def plain(declaration: Mapping[str, object]) -> dict[str, object]:
+    """The declaration without objects of Python: as in YAML."""
+    return {
+        name: _form(given) if isinstance(given, Float | Int | Choice) else given for name, given in declaration.items()
+    }
+
+
 def declared(space: Space) -> dict[str, Json]:
     """The declaration of a space, as JSON; `read_space` makes an equal space of it."""
     return {parameter.name: _form(parameter.domain) for parameter in space.parameters}
@@ -159,7 +171,8 @@ def _choice(given: object, keys: Keys, faults: list[Fault]) -> Choice | None:
 
 def _clashes(space: Space) -> Iterator[Fault]:
     """Names that would exist at once though they are equal, or one stands within the other."""
-    for (keys, name), (other_keys, other) in combinations(_names(space.parameters, ()), 2):
+    for (keys, one), (other_keys, another) in combinations(names(space), 2):
+        name, other = one.name, another.name
         if not (f"{name}.".startswith(f"{other}.") or f"{other}.".startswith(f"{name}.")):
             continue
         apart = next(number for number, pair in enumerate(zip(keys, other_keys, strict=False)) if pair[0] != pair[1])
@@ -171,11 +184,10 @@ def _clashes(space: Space) -> Iterator[Fault]:
             yield Fault(other_keys, f"cannot be searched together with {name}: one stands within the other.")
 
 
-def _names(parameters: tuple[Parameter, ...], above: Keys) -> Iterator[tuple[Keys, str]]:
-    """Keys are (name, "choice", option, name, "choice", option, …, name)."""
+def _names(parameters: tuple[Parameter, ...], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Parameter]]:
     for parameter in parameters:
         keys = (*above, parameter.name)
-        yield keys, parameter.name
+        yield keys, parameter
         if isinstance(parameter.domain, Choice):
             for option in parameter.domain.options:
                 yield from _names(option.then, (*keys, "choice", str(option.value)))

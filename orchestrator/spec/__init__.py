@@ -21,6 +21,7 @@ from orchestrator.spec.common import (
 from orchestrator.spec.models import VERBS, Spec, Stage
 from orchestrator.spec.problems import Problem, SpecInvalid
 from orchestrator.spec.schema import json_schema
+from orchestrator.spec.search import Search
 from orchestrator.spec.train import Train
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Problem",
     "Quorum",
     "Resources",
+    "Search",
     "Section",
     "Slow",
     "Spec",

@@ -181,3 +181,7 @@ class VerbSection(Section):
         default=1, ge=1, description="with fewer present the run pauses, at most times.patience_s; from 1 to workers"
     )
     model: dict[str, JsonValue] = Field(default={}, description="arguments of Task.model")
+
+    def model_arguments(self) -> Mapping[str, tuple[str, ...]]:
+        """The arguments that Task.model gets in this run, and where in the section each stands."""
+        return {name: ("model", name) for name in self.model}

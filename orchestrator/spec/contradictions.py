@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from orchestrator.spec.common import StaticQuorum
 from orchestrator.spec.models import VERBS, Spec
-from orchestrator.spec.problems import Complaint, Keys, dotted
+from orchestrator.spec.problems import Complaint, Keys, complaint, dotted
+from orchestrator.spec.search_contradictions import search_contradictions
 from orchestrator.spec.stages import FROM, continued
 
 
@@ -32,11 +33,6 @@ def contradictions(spec: Spec) -> Iterator[Complaint]:
         yield complaint(("resources", "per_worker", "gpu"), why)
     yield from OF_VERBS[spec.verb](spec)
     yield from _stages(spec)
-
-
-def complaint(keys: Keys, why: str, *others: Keys) -> Complaint:
-    """That the value at these keys, together with others, cannot be; why: follows its name."""
-    return Complaint((keys, *others), f"{dotted(keys)} {why}")
 
 
 def _stages(spec: Spec) -> Iterator[Complaint]:
@@ -79,4 +75,5 @@ def _train(spec: Spec) -> Iterator[Complaint]:
 
 OF_VERBS: Mapping[str, Callable[[Spec], Iterator[Complaint]]] = {
     "train": _train,
+    "search": search_contradictions,
 }

@@ -13,9 +13,10 @@ from typing import Literal
 from pydantic import Field
 
 from orchestrator.spec.common import Inject, Resources, Section, Times, Tracking, VerbSection
+from orchestrator.spec.search import Search
 from orchestrator.spec.train import Train
 
-VERBS = ("train",)
+VERBS = ("train", "search")
 """The sections that say what to do; a spec has exactly one of them."""
 
 
@@ -40,6 +41,9 @@ class OneVerb(Section):
         return section
 
 
+SEARCH = Field(
+    default=None, description="search for hyperparameters and architecture, by trials that train in parallel"
+)
 TRAIN = Field(default=None, description="train one model on many workers, without waiting for the slow ones")
 
 
@@ -47,6 +51,7 @@ class Stage(OneVerb):
     """What a chain does next."""
 
     train: Train | None = TRAIN
+    search: Search | None = SEARCH
 
 
 class Spec(OneVerb):
@@ -54,6 +59,7 @@ class Spec(OneVerb):
 
     task: str = Field(default="", description="what to work on: package.module:Class, a trainers.Task")
     train: Train | None = TRAIN
+    search: Search | None = SEARCH
     then: list[Stage] = Field(default=[], description="what to do after it, one verb each, each from what came before")
     resources: Resources = Field(default=Resources(), description="what the run reserves on the cluster")
     tracking: Tracking = Field(default=Tracking(), description="where it is recorded")

@@ -55,3 +55,8 @@ def shown(given: object) -> str:
     """A given value as short text on one line, in the words of YAML."""
     text = {"None": "null", "True": "true", "False": "false"}.get(repr(given), repr(given))
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def complaint(keys: Keys, why: str, *others: Keys) -> Complaint:
+    """That the value at these keys, together with others, cannot be; why: follows its name."""
+    return Complaint((keys, *others), f"{dotted(keys)} {why}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.spec.common import Optimizer
 from orchestrator.spec.models import Spec
 from orchestrator.spec.problems import Complaint, Keys, dotted
+from orchestrator.spec.search_world import search_world
 from orchestrator.spec.stages import alone
 from orchestrator.words import did_you_mean
 
@@ -59,13 +60,13 @@ def _model_arguments(task: Task, spec: Spec) -> Iterator[Complaint]:
     from trainers.errors import ArgumentInvalid
     from trainers.loading import require_model_arguments
 
-    names, model = set(spec.section.model), (spec.verb, "model")
+    places = spec.section.model_arguments()
+    names = set(places)
     while True:
         try:
             return require_model_arguments(task, names)
         except ArgumentInvalid as error:
-            given = error.argument in names
-            keys: Keys = (*model, error.argument) if given else model
+            keys: Keys = (spec.verb, *places.get(error.argument, ("model",)))
             yield Complaint((keys, ("task",)), f"{dotted(keys)}: {str(error).rstrip('.')}.")
             names ^= {error.argument}
 
@@ -135,6 +136,7 @@ def _folder(folder: Path) -> str:
 
 OF_VERBS: Mapping[str, Callable[[Spec], Iterator[Complaint]]] = {
     "train": _train,
+    "search": search_world,
 }
 
 
