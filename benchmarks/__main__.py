@@ -8,13 +8,17 @@ from typing import Annotated
 
 import typer
 
-BENCHMARKS = {"engine": "items/s of the whole engine on the virtual pool, journal bytes, cost of a decision"}
+BENCHMARKS = {
+    "engine": "items/s of the whole engine on the virtual pool, journal bytes, cost of a decision",
+    "sheets": "the small tables of shared/papers, measured again; --part NAME for one of them",
+}
 
 
 def main(
     name: Annotated[str, typer.Argument(help="which one; see --list")] = "",
     quick: Annotated[bool, typer.Option("--quick", help="the same rows, smaller: at most three minutes")] = False,
     json: Annotated[Path | None, typer.Option("--json", help="write the report there too")] = None,
+    part: Annotated[str, typer.Option("--part", help="only this part of it")] = "",
     list_: Annotated[bool, typer.Option("--list", help="name the benchmarks")] = False,
 ) -> None:
     """Measurements, side by side with their peers in one run."""
@@ -22,7 +26,8 @@ def main(
         for known, what in BENCHMARKS.items():
             typer.echo(f"{known:16} {what}")
         raise typer.Exit(0 if list_ else 2)
-    report = import_module(f"benchmarks.{name}").measure(quick=quick)
+    options = {"part": part} if part else {}
+    report = import_module(f"benchmarks.{name}").measure(quick=quick, **options)
     report.show()
     if json is not None:
         report.write(json)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
+FILE_WIDTH = 200  # characters of a line that nobody's window bounds
 REFERENCE_LOOPS_PER_S = 2_330.0
 """`loops_per_s` of the idle machine (2 cores, AMD EPYC) that targets for pure Python are meant for."""
 
@@ -58,6 +59,8 @@ class Report:
 
     def show(self) -> None:
         console = Console()
+        if not console.is_terminal:
+            console.width = FILE_WIDTH
         for columns in dict.fromkeys(tuple(row) for row in self.rows):
             table = Table(box=None, header_style="bold")
             for column in columns:
