@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,14 @@ def save_final(folder: Path, final: Final) -> None:
     """Over an earlier one. Raises OSError, and TypeError for what is not of the types that it says."""
 
     def relative(value: Any) -> Any:
-        inside = isinstance(value, Path) and value.is_relative_to(folder)
-        return str(value.relative_to(folder)) if inside else to_wire(value)
+        beside = isinstance(value, Path) and value.is_relative_to(folder.parent)  # a chain's model is its last stage's
+        return os.path.relpath(value, folder) if beside else to_wire(value)
 
     write_durably(folder / FILE, [msgspec.msgpack.encode(final, enc_hook=relative)])
 
 
 def load_final(folder: Path) -> Final | None:
-    """The last one, its files sought in the folder wherever that lies now; None: there is none that is whole."""
+    """The last one, its files where the folder and those beside it lie now; None: there is none that is whole."""
 
     def absolute(kind: type, value: Any) -> Any:
         return folder / value if kind is Path else from_wire(kind, value)

@@ -66,6 +66,19 @@ def test_it_comes_back_as_it_was_from_wherever_the_folder_lies(final: Final, fol
     assert load_final(moved) == rooted(final, moved)
 
 
+def test_files_of_a_run_beside_it_move_with_it(tmp_path: Path) -> None:
+    chain = tmp_path / "runs" / "r-1"
+    chain.mkdir(parents=True)
+    model = ModelFiles(tmp_path / "runs" / "r-1.2-merge" / "model.safetensors", "a:B", {}, Path("/elsewhere"))
+    save_final(chain, Final("done", model=model))
+    moved = (tmp_path / "runs").rename(tmp_path / "other")
+    kept = load_final(moved / "r-1")
+    assert kept is not None
+    assert kept.model is not None
+    assert kept.model.weights.resolve() == (moved / "r-1.2-merge" / "model.safetensors").resolve()
+    assert kept.model.example == Path("/elsewhere")
+
+
 def test_files_elsewhere_stay_where_they_are(tmp_path: Path) -> None:
     save_final(tmp_path, Final("done", artifacts=Path("/elsewhere/results")))
     kept = load_final(tmp_path)
