@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from heapq import heappop, heappush
+from math import isfinite
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -14,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 import structlog
 
 from cluster.launchers import Launcher, Member
-from cluster.sessions import Peer, SessionServer
+from cluster.sessions import Peer, SessionServer, Sites
 from cluster.shared_memory import SharedFolder
 from orchestrator.records import (
     Assignment,
@@ -26,12 +27,19 @@ from orchestrator.records import (
     Ref,
     Result,
     Wake,
+    Work,
 )
 from protos import ripieno_pb2 as pb
 
 log = structlog.get_logger(__name__)
 
 Key: TypeAlias = tuple[int, int]  # work id, attempt
+
+Inspect: TypeAlias = Callable[[Work, Result], str]
+"""What is wrong with a site's answer, its values included; "" if nothing is."""
+
+SAYABLE = {Cause.USER_ERROR, Cause.OUT_OF_MEMORY, Cause.NON_FINITE, Cause.BAD_REPLY, Cause.CANCELLED}
+"""Causes that a worker can know of; the others are for the engine to tell."""
 
 PATIENCE = 20.0
 """How many times the longest so far a piece of work may take before it counts as hung."""
@@ -77,6 +85,8 @@ class RemotePool:
         hard_deadline_s: > 0; work without a time-out of its own fails as TIMEOUT after it. None: learnt, PATIENCE times
             the longest that work of its kind has taken so far, and LEAST_DEADLINE_S at the least.
         host: by which other hosts reach this one; "": only workers of this host are served.
+        sites: who may dial in besides, unlaunched; None: nobody. inspect: looks at their answers before they count; on
+            the driver's thread.
     Raises:
         OSError: it cannot listen.
     """
@@ -89,19 +99,23 @@ class RemotePool:
         heartbeat_s: float = 2.0,
         hard_deadline_s: float | None = None,
         host: str = "",
+        sites: Sites | None = None,
+        inspect: Inspect = lambda work, result: "",
     ) -> None:
-        self._hard_deadline_s = hard_deadline_s
+        self._hard_deadline_s, self._inspect = hard_deadline_s, inspect
         self._zero_s = monotonic()
         self._news: SimpleQueue[News] = SimpleQueue()
         self._first: list[Event] = []
         self._peers: dict[str, Peer] = {}
         self._outstanding: dict[Key, Assignment] = {}
+        self._given_s: dict[Key, float] = {}  # when, for each of them
+        self._cancelled: set[Key] = set()  # of them
         self._due: list[tuple[float, Key]] = []  # a heap; of attempts that have ended too, until they come up
         self._longest_s: dict[str, float] = {}  # by kind of work, by the workers' clocks
         self._values = SharedFolder(folder, create=False)
         self._launcher: Launcher | None = None
-        self._server = SessionServer(run, folder, self, heartbeat_s=heartbeat_s, host=host)
-        self.door = self._server.door
+        self._server = SessionServer(run, folder, self, heartbeat_s=heartbeat_s, host=host, sites=sites)
+        self.door, self.sites_at = self._server.door, self._server.sites_at
 
     def launch(self, launcher: Launcher, members: Sequence[Member]) -> None:
         """Starts workers, which are told of `self.door`; the launcher is this pool's to close. Called once at most."""
@@ -115,6 +129,7 @@ class RemotePool:
             work, worker, attempt = assignment
             key = (work.id, attempt)
             self._outstanding[key] = assignment
+            self._given_s[key] = now_s
             timeout_s = work.timeout_s or self._hard_deadline_s or self._learnt_s(work.kind)
             if timeout_s is not None:
                 heappush(self._due, (now_s + timeout_s, key))
@@ -126,6 +141,7 @@ class RemotePool:
         wanted = set(work_ids)
         for key, assignment in self._outstanding.items():
             if key[0] in wanted:
+                self._cancelled.add(key)
                 self._peers[assignment.worker].cancel([key])
 
     def wait(self, deadline_s: float | None) -> Wake:
@@ -197,12 +213,31 @@ class RemotePool:
             del self._peers[peer.worker]
             return [*self._lost(peer.worker, news.reason), Left(peer.worker, Cause.LOST_WORKER)]
         result = news.result
-        assignment = self._outstanding.pop((result.work_id, result.attempt), None)
-        if assignment is None:
+        key = (result.work_id, result.attempt)
+        if key not in self._outstanding:
             return []  # it was given up before
-        kind = assignment.work.kind
-        self._longest_s[kind] = max(self._longest_s.get(kind, 0.0), result.computed_s)
+        work = self._outstanding[key].work
+        if peer.site:
+            result = self._inspected(work, result)
+        self._forget(key)
+        self._longest_s[work.kind] = max(self._longest_s.get(work.kind, 0.0), result.computed_s)
         return [result]
+
+    def _inspected(self, work: Work, result: Result) -> Result:
+        """A site's answer, or what is wrong with it: the rest of the run shall not have to doubt it."""
+        key = (result.work_id, result.attempt)
+        elapsed_s = result.received_s - self._given_s[key]
+        computed_s = min(result.computed_s, elapsed_s) if result.computed_s >= 0 else 0.0
+        if result.failure is None:
+            wrong = self._inspect(work, result) or _unfit(result)
+        else:
+            wrong = _unsayable(result.failure, cancelled=key in self._cancelled)
+        if not wrong:
+            return result._replace(computed_s=computed_s)
+        log.warning("answer_refused", worker=result.worker, work=work.id, reason=wrong)
+        self._values.remove(result.outputs.values())
+        failure = Failure(Cause.BAD_REPLY, f"{result.worker}'s answer is refused: {wrong}")
+        return result._replace(outputs={}, metrics={}, computed_s=computed_s, failure=failure)
 
     def _learnt_s(self, kind: str) -> float | None:
         """None before the first answer of a kind: nobody knows yet what is long."""
@@ -231,8 +266,13 @@ class RemotePool:
 
     def _failed(self, assignment: Assignment, failure: Failure) -> Result:
         work, worker, attempt = assignment
-        self._outstanding.pop((work.id, attempt), None)  # another engine's, after a resume
+        self._forget((work.id, attempt))
         return Result(work.id, attempt, worker, {}, {}, 0.0, self._now_s(), failure)
+
+    def _forget(self, key: Key) -> None:
+        self._outstanding.pop(key, None)  # none of another engine's, after a resume
+        self._given_s.pop(key, None)
+        self._cancelled.discard(key)
 
     def _now_s(self) -> float:
         return monotonic() - self._zero_s
@@ -251,10 +291,31 @@ def _message(assignment: Assignment) -> pb.Assignment:
 
 def _result(worker: str, result: pb.Result, damage: str, received_s: float) -> Result:
     """What a worker says, as a record; values that did not arrive make it a failure."""
-    attempt, said = result.attempt, result.failure
-    failure = Failure(Cause.BAD_REPLY, damage) if damage else None
-    if result.HasField("failure"):
-        failure = Failure(Cause(said.cause), said.message, said.traceback)
+    attempt = result.attempt
+    failure = Failure(Cause.BAD_REPLY, damage) if damage else _failure(result)
     outputs = {} if failure else {name: Ref(ref) for name, ref in result.outputs.items()}
-    metrics = dict(result.metrics)
+    metrics = {} if damage else dict(result.metrics)
     return Result(attempt.work_id, attempt.attempt, worker, outputs, metrics, result.computed_s, received_s, failure)
+
+
+def _failure(result: pb.Result) -> Failure | None:
+    if not result.HasField("failure"):
+        return None
+    said = result.failure
+    try:
+        return Failure(Cause(said.cause), said.message, said.traceback)
+    except ValueError:
+        return Failure(Cause.BAD_REPLY, f"it failed for a cause that nobody knows, {said.cause!r}: {said.message}")
+
+
+def _unfit(result: Result) -> str:
+    """Figures that are none would end as such in whatever is made of them."""
+    return ", ".join(f"its {name} is {value}" for name, value in result.metrics.items() if not isfinite(value))
+
+
+def _unsayable(failure: Failure, cancelled: bool) -> str:
+    if failure.cause not in SAYABLE:
+        return f"it says that it failed for the cause {failure.cause!r}, of which it cannot know"
+    if failure.cause is Cause.CANCELLED and not cancelled:
+        return "it says that its work was cancelled, and it was not"
+    return ""

@@ -17,6 +17,7 @@ from protos import ripieno_pb2 as pb
 from protos.ripieno_pb2_grpc import SessionsStub
 
 PATIENCE_S = 20.0
+LOCAL_POOL = ("grpc.use_local_subchannel_pool", 1)
 
 
 class Came(NamedTuple):
@@ -61,9 +62,12 @@ class Recorder:
 
 
 class RawWorker:
-    """One stream, spoken by hand. heard: what the engine says; None when it has ended, with `error` if it failed."""
+    """One stream, spoken by hand. heard: what the engine says; None when it has ended, with `error` if it failed.
 
-    def __init__(self, door: Door, **hello: Any) -> None:
+    channel: instead of the door's unix socket.
+    """
+
+    def __init__(self, door: Door, channel: grpc.Channel | None = None, **hello: Any) -> None:
         given = {"protocol": PROTOCOL, "run": door.run, "secret": door.secret, "slots": 1, "role": "worker"}
         process = secrets.token_bytes(8)
         self.hello = pb.Hello(**{**given, "worker": "raw-0", "process": process, **hello})
@@ -71,7 +75,7 @@ class RawWorker:
         self.error: grpc.RpcError | None = None
         self._out: SimpleQueue[pb.FromWorker | None] = SimpleQueue()
         self._heard: SimpleQueue[pb.ToWorker | None] = SimpleQueue()
-        self._channel = grpc.insecure_channel(f"unix:{door.socket}", [("grpc.use_local_subchannel_pool", 1)])
+        self._channel = channel or grpc.insecure_channel(f"unix:{door.socket}", [LOCAL_POOL])
         self._out.put(pb.FromWorker(hello=self.hello))
         self._call = SessionsStub(self._channel).Session(iter(self._out.get, None))
         Thread(target=self._listen, daemon=True).start()
@@ -106,8 +110,8 @@ class RawWorker:
 
 
 @contextmanager
-def raw_worker(door: Door, **hello: Any) -> Iterator[RawWorker]:
-    worker = RawWorker(door, **hello)
+def raw_worker(door: Door, channel: grpc.Channel | None = None, **hello: Any) -> Iterator[RawWorker]:
+    worker = RawWorker(door, channel, **hello)
     try:
         yield worker
     finally:
