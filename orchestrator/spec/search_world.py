@@ -1,4 +1,4 @@
-"""What a `search` names outside itself: arguments of the model, and options of optimizers in every part of its space."""
+"""What a `search` names outside itself: arguments of the model, and options of optimizers in all of its space."""
 
 from __future__ import annotations
 

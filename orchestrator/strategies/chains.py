@@ -1,0 +1,121 @@
+"""Trials as chains of short works: each goes on from the checkpoint of the one before, wherever a worker is free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.errors import RunFailed
+from orchestrator.records import ANY, Json, Late, Place, Ref, Told, Work
+from orchestrator.searching.score import WORST, Mode, score
+from orchestrator.searching.training import Training
+
+NONE = Ref("")
+VALIDATION = "validation_"
+CLOSE = 1e-9  # relative: what rounding can make of a sum of epochs
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What all chains have in common.
+
+    every: > 0, epochs of one work at most. validation: samples; 0: all. metric, mode: what is best on them.
+    """
+
+    training: Training
+    metric: str
+    mode: Mode = "max"
+    every: float = 1.0
+    validation: int = 0
+
+    def value(self, told: Told) -> float | None:
+        """The metric at the end of a trial's work; None: it diverged or failed.
+
+        Raises:
+            RunFailed: the task has no such metric.
+        """
+        if not told.result.outputs:
+            return None
+        name, metrics = VALIDATION + self.metric, told.result.metrics
+        if name not in metrics:
+            found = sorted(known.removeprefix(VALIDATION) for known in metrics if known.startswith(VALIDATION))
+            reason = f"the task's metrics have no {self.metric!r}, which search.metric asks for"
+            raise RunFailed(f"{reason}; they are: {', '.join(found) or 'none, for there are no validation data'}")
+        return metrics[name]
+
+    def score(self, value: float | None) -> float:
+        """The value so that higher is better; WORST: there is none."""
+        return WORST if value is None else score(value, self.mode)
+
+    def shown(self, score: float) -> float:
+        """The value of a score, for people."""
+        return score if self.mode == "max" else -score
+
+
+@dataclass(slots=True)
+class Chain:
+    """Training with `config` to `end` epochs, `at` of them done. number: what its chance is a function of.
+
+    key: whose it is, for whoever began it. weights, optimizer: where it is at; NONE: at its beginning.
+    worker: who had it last, where its checkpoint is warm.
+    """
+
+    key: int
+    number: int
+    config: dict[str, Json]
+    end: float
+    at: float = 0.0
+    weights: Ref = NONE
+    optimizer: Ref = NONE
+    worker: str = ANY
+
+    @property
+    def over(self) -> bool:
+        """It has come to its end, or it diverged or failed; meaningful when `tell` has returned it."""
+        return not self.weights or self.at == self.end
+
+
+@dataclass(slots=True)
+class Chains:
+    """All that are under way; JSON by msgspec."""
+
+    ready: list[Chain] = field(default_factory=list)  # to go on, the longest waiting first
+    out: dict[int, Chain] = field(default_factory=dict)  # by id of the work
+
+    def begin(self, chain: Chain) -> None:
+        self.ready.append(chain)
+
+    def ask(self, work_id: int, course: Course) -> Work:
+        """The next work of the chain that has waited longest; there is one that is ready."""
+        chain = self.ready.pop(0)
+        self.out[work_id] = chain
+        end = chain.at + course.every
+        params: Mapping[str, Json] = {
+            **course.training.of(chain.config),
+            "number": chain.number,
+            "start": chain.at,
+            "end": chain.end if end > chain.end * (1 - CLOSE) else end,
+            "validation": course.validation,
+        }
+        inputs = {"weights": chain.weights, "optimizer": chain.optimizer} if chain.weights else {}
+        return Work(work_id, 0, "trial", inputs, params, Place(prefer=chain.worker), late=Late.KEEP)
+
+    def tell(self, told: Told) -> Chain:
+        """The chain of this work, moved on; ready again, unless it is over. Diverged or failed, it has no weights."""
+        chain = self.out.pop(told.work.id)
+        outputs = told.result.outputs
+        chain.weights, chain.optimizer = outputs.get("weights", NONE), outputs.get("optimizer", NONE)
+        chain.worker = told.result.worker
+        if chain.weights:
+            chain.at = float(str(told.work.params["end"]))
+            if not chain.over:
+                self.ready.append(chain)
+        return chain
+
+    def held(self) -> Iterator[Ref]:
+        for chain in (*self.ready, *self.out.values()):
+            if chain.weights:
+                yield from (chain.weights, chain.optimizer)
+
+    def __len__(self) -> int:
+        return len(self.ready) + len(self.out)

@@ -1,0 +1,266 @@
+"""Trials of any searcher on whoever is free; then the best from scratch on several seeds, and the chosen one tested."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import msgspec
+
+from orchestrator.errors import RunFailed
+from orchestrator.protocols import Idle
+from orchestrator.records import AGGREGATOR, Counts, Json, Model, Place, Ref, Row, Told, Work
+from orchestrator.searching.score import WORST
+from orchestrator.searching.searcher import Searcher
+from orchestrator.searching.space import Config
+from orchestrator.strategies.chains import VALIDATION, Chain, Chains, Course
+from orchestrator.strategies.confirmation import Confirmation
+from orchestrator.strategies.evaluation import Evaluation
+from orchestrator.strategies.trial_table import Status, TrialTable
+
+
+class Phase(StrEnum):
+    INIT = "init"  # the data are counted
+    SEARCH = "search"  # trials train as the searcher says
+    CONFIRM = "confirm"  # the best train once more
+    TEST = "test"  # the chosen one is evaluated
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class TrialsSettings:
+    """What a user asked for.
+
+    trials: the searcher's, at most. epochs: of one trial at most.
+    top, seeds: how many are confirmed, on how many seeds; top 0: none, and the best trial's own weights are the model.
+    keep: >= 1, trials whose best weights are kept. first: any configuration, to count the data with.
+    """
+
+    course: Course
+    trials: int
+    epochs: float
+    top: int = 3
+    seeds: int = 2
+    keep: int = 8
+    first: Config = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class State:
+    """All that `Trials` remembers besides its searcher; JSON by msgspec."""
+
+    phase: Phase = Phase.INIT
+    next_id: int = 0
+    asked: bool = False  # init is out
+    now_s: float = 0.0
+    steps: int = 0  # works of trials told
+    ended: int = 0  # segments that are over, confirming runs included
+    test_samples: int = 0
+    chains: Chains = field(default_factory=Chains)
+    table: TrialTable = field(default_factory=TrialTable)
+    candidates: list[int] = field(default_factory=list)  # trials that are confirmed
+    confirmation: Confirmation = field(default_factory=Confirmation)
+    model: Model | None = None
+    evaluation: Evaluation | None = None
+
+
+class Trials:
+    """The strategy of `search` with any searcher: one endless round, whose works are taken as they come."""
+
+    def __init__(self, settings: TrialsSettings, searcher: Searcher) -> None:
+        self.settings, self.searcher = settings, searcher
+        self._state = State()
+
+    def ask(self, idle: Idle) -> Sequence[Work]:
+        state, works = self._state, list[Work]()
+        if state.phase is Phase.INIT and not state.asked:
+            state.asked = True
+            works.append(self._work("init", {}, self._model(self.settings.first), AGGREGATOR, Counts.REQUIRED))
+        elif state.phase in (Phase.SEARCH, Phase.CONFIRM):
+            for _ in range(sum(idle[worker] for worker in idle)):
+                if (work := self._next()) is None:
+                    break
+                works.append(work)
+                state.next_id += 1
+        elif state.evaluation is not None and state.model is not None:
+            for start, count in state.evaluation.parts_to_ask():
+                params: Mapping[str, Json] = {
+                    "split": "test",
+                    "start": start,
+                    "count": count,
+                    "model": state.model.arguments,
+                }
+                inputs = {"weights": state.model.weights}
+                works.append(self._work("evaluate", inputs, params, Place().role, Counts.ASIDE))
+        return works
+
+    def tell(self, results: Sequence[Told]) -> Sequence[Row]:
+        state, rows = self._state, list[Row]()
+        for told in results:
+            state.now_s = max(state.now_s, told.result.received_s)
+            if told.work.kind == "trial":
+                rows.append(self._trained(told))
+            elif told.work.kind == "evaluate":
+                rows.extend(self._evaluated(told))
+            else:
+                state.test_samples = int(told.result.metrics["test_samples"])
+                state.phase = Phase.SEARCH
+        rows.extend(self._go_on())
+        return rows
+
+    def may_ask(self, worker: str) -> bool:
+        return False  # no work names its worker
+
+    @property
+    def finished(self) -> bool:
+        return self._state.phase is Phase.DONE
+
+    @property
+    def model(self) -> Model | None:
+        """Before one is chosen, the best trial's."""
+        best = self.table.best(1)
+        if self._state.model is not None or not best:
+            return self._state.model
+        return Model(best[0].weights, self._model(best[0].config)["model"])
+
+    @property
+    def signals(self) -> Mapping[str, float]:
+        return {}
+
+    @property
+    def table(self) -> TrialTable:
+        return self._state.table
+
+    @property
+    def confirmation(self) -> Confirmation:
+        """Without candidates before the search is over, or if none were asked for."""
+        return self._state.confirmation
+
+    @property
+    def candidates(self) -> Sequence[int]:
+        """The trials that are confirmed, in the confirmation's order."""
+        return self._state.candidates
+
+    def held(self) -> Iterable[Ref]:
+        state = self._state
+        chosen = (state.model.weights,) if state.model is not None else ()
+        return {*state.chains.held(), *state.table.held(), *state.confirmation.held(), *chosen}
+
+    def state_dict(self) -> Json:
+        return {
+            "trials": msgspec.to_builtins(self._state, str_keys=True),
+            "searcher": self.searcher.state_dict(),
+        }
+
+    def load_state_dict(self, state: Json) -> None:
+        assert isinstance(state, Mapping)
+        self._state = msgspec.convert(state["trials"], State, strict=False)
+        self.searcher.load_state_dict(state["searcher"])
+
+    # -- asking -----------------------------------------------------------------------------------------------------
+
+    def _work(
+        self, kind: str, inputs: Mapping[str, Ref], params: Mapping[str, Json], role: str, counts: Counts
+    ) -> Work:
+        self._state.next_id += 1
+        return Work(self._state.next_id - 1, 0, kind, inputs, params, Place(role=role), counts)
+
+    def _model(self, config: Config) -> Mapping[str, Mapping[str, Json]]:
+        """Params "model" of a configuration."""
+        model = self.settings.course.training.of(config)["model"]
+        assert isinstance(model, Mapping)
+        return {"model": model}
+
+    def _next(self) -> Work | None:
+        """Of a chain that is ready, else of the searcher's next segment, if it has one now."""
+        state, course = self._state, self.settings.course
+        if state.phase is Phase.CONFIRM:
+            return state.confirmation.ask(state.next_id, course)
+        if not state.chains.ready:
+            segment = self.searcher.next()
+            if segment is None:
+                return None
+            state.chains.begin(state.table.begin(segment, state.now_s))
+        return state.chains.ask(state.next_id, course)
+
+    # -- being told -------------------------------------------------------------------------------------------------
+
+    def _trained(self, told: Told) -> Row:
+        """One work of a trial, or of a confirming run."""
+        state, course = self._state, self.settings.course
+        value = course.value(told)
+        if state.phase is Phase.SEARCH:
+            chain = state.chains.tell(told)
+            state.table.trained(chain, told, value)
+            if chain.over:
+                self._trial_ended(chain, told, course.score(value))
+        else:
+            chain = state.confirmation.tell(told, course)
+        state.steps += 1
+        state.ended += chain.over
+        figures = {"trials": float(state.ended), "trial_epochs": chain.at}
+        if value is not None:
+            figures[f"trial_{course.metric}"] = value
+        if best := self.table.best(1):
+            figures[f"best_{course.metric}"] = course.shown(best[0].score)
+        return Row(state.steps, figures)
+
+    def _trial_ended(self, chain: Chain, told: Told, good: float) -> None:
+        if told.result.failure is not None:
+            status = Status.FAILED
+            self.searcher.failed(chain.key)
+        else:
+            healthy = Status.DONE if chain.at == self.settings.epochs else Status.WAITING
+            status = healthy if good > WORST else Status.DIVERGED
+            self.searcher.told(chain.key, good)
+        self.table.ended(chain, status, good)
+        self.table.keep(self.searcher.needed(), max(self.settings.keep, self.settings.top))
+
+    def _go_on(self) -> Sequence[Row]:
+        """To the next phase, if this one is complete."""
+        state, settings = self._state, self.settings
+        if state.phase is Phase.SEARCH and self.searcher.finished:
+            state.table.close()
+            self._require_one()
+            best = state.table.best(settings.top)
+            configs = [kept.config for kept in best]
+            state.candidates = [kept.trial for kept in best]
+            state.confirmation = Confirmation.begun(configs, settings.seeds, settings.epochs, settings.trials)
+            state.phase = Phase.CONFIRM
+        if state.phase is Phase.CONFIRM and state.confirmation.complete:
+            return [self._choose()]
+        return ()
+
+    def _require_one(self) -> None:
+        trials = self.table.trials.values()
+        if not self.table.best(1):
+            failed = sum(trial.status is Status.FAILED for trial in trials)
+            reason = f"not one of {len(trials)} trials can be used: {failed} failed, the others diverged"
+            raise RunFailed(f"{reason}. Look for smaller learning rates, or set clip_norm")
+
+    def _choose(self) -> Row:
+        """The candidate with the best mean; where none was confirmed, or all diverged, the best trial itself."""
+        state, best = self._state, self.table.best(1)[0]
+        trial, config, weights, good = best.trial, best.config, best.weights, best.score
+        for first in state.confirmation.ranking()[:1]:
+            if first.score > WORST:
+                trial, config = state.candidates[first.candidate], dict(first.config)
+                weights, good = first.weights, first.score
+        state.model = Model(weights, self._model(config)["model"])
+        samples, course = state.test_samples, self.settings.course
+        state.evaluation = Evaluation("test", state.steps, weights, samples, together=True) if samples else None
+        state.phase = Phase.TEST if samples else Phase.DONE
+        return Row(state.steps, {"chosen_trial": float(trial), f"{VALIDATION}{course.metric}": course.shown(good)})
+
+    def _evaluated(self, told: Told) -> Sequence[Row]:
+        state = self._state
+        assert state.evaluation is not None
+        if told.result.failure is not None:
+            state.evaluation.failed(told.work, told.result.failure)
+            return ()
+        state.evaluation.came(told)
+        if not state.evaluation.complete:
+            return ()
+        state.phase = Phase.DONE
+        return [Row(state.steps, state.evaluation.metrics())]
