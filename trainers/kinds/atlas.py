@@ -16,6 +16,7 @@ from trainers.context import Context
 from trainers.flat import PARAMETERS
 from trainers.kinds.kind import Json, Outputs
 from trainers.merging.atlas import Atlas
+from trainers.merging.recipes import ATLAS, atlas_options
 from trainers.task import Split
 from trainers.tensors import Tensors
 
@@ -25,16 +26,10 @@ BATCH = 250  # samples of one forward pass
 
 
 class AtlasOf(msgspec.Struct, frozen=True):
-    """steps: >= 1, of `batch_size` training samples each. lr, weight_decay: of AdamW. sources: how many.
-
-    model: see Init.
-    """
+    """options: of `atlas_options`, those that are not to be its defaults. sources: how many. model: see Init."""
 
     sources: int
-    steps: int
-    batch_size: int
-    lr: float
-    weight_decay: float
+    options: dict[str, Any]
     model: dict[str, Any]
 
 
@@ -44,7 +39,7 @@ def atlas(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: Co
     Metrics: loss_before, loss_after (on training samples that the steps do not see, as far as there are any left),
         better (0: no coefficients were better than none, and the output is the base).
     Raises:
-        WeightsMismatch: a source is another model's.
+        OptionInvalid. WeightsMismatch: a source is another model's.
     Cost: a step is one forward and backward pass, and one pass over all task vectors.
     """
     asked = msgspec.convert(params, AtlasOf)
@@ -54,14 +49,15 @@ def atlas(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: Co
         model.layout.require_fits(name, value)
     combination = Atlas(model.layout, base[PARAMETERS], [source[PARAMETERS] for source in sources])
     objective = OnTraining(context, asked.model, base)
+    how = atlas_options(**ATLAS.options(asked.options))
     settings = Learning(
-        lr=asked.lr,
+        lr=how.lr,
         betas=(0.9, 0.999),
-        weight_decay=asked.weight_decay,
+        weight_decay=how.weight_decay,
         keep=Keep.BEST,
-        judge_every=max(1, asked.steps // JUDGEMENTS),
+        judge_every=max(1, how.steps // JUDGEMENTS),
     )
-    learnt = learn(combination, objective, objective.batches(asked.steps, asked.batch_size), settings)
+    learnt = learn(combination, objective, objective.batches(how.steps, how.batch_size), settings)
     weights = {**base, PARAMETERS: combination.combine(learnt.scalars)}
     return {"weights": weights}, {
         "loss_before": learnt.before,

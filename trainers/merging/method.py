@@ -36,26 +36,19 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
-class MergeMethod:
-    """A registered method.
+class Recipe:
+    """A way to make one model of several, and what it may be told.
 
-    source: where it is published. needs_base: merges task vectors θᵢ - θ₀, not weights.
-    fewest, most: how many sources it takes; most: None for any number.
-    scratch: float32 tensors of the size of the merged one that it needs at most beside its inputs, the result included.
+    source: where it is published. needs_base: it works on task vectors θᵢ - θ₀, not on weights.
+    fewest, most: how many sources it takes; most: None for any number. schema: its options.
     """
 
     name: str
-    function: Function
     source: str
     needs_base: bool
     fewest: int
     most: int | None
-    scratch: int
     schema: Mapping[str, Option]
-
-    def __call__(self, base: Tensor | None, sources: Sequence[Tensor], options: Options) -> Tensor:
-        """options: as `options` returns them."""
-        return self.function(base if self.needs_base else None, sources, **options)
 
     def options(self, given: Mapping[str, object]) -> Options:
         """All options, checked, with the defaults of those that are not given.
@@ -89,6 +82,28 @@ class MergeMethod:
         return value
 
 
+@dataclass(frozen=True, slots=True)
+class MergeMethod(Recipe):
+    """A recipe that makes each tensor by itself.
+
+    scratch: float32 tensors of the size of the merged one that it needs at most beside its inputs, the result included.
+    """
+
+    function: Function
+    scratch: int
+
+    def __call__(self, base: Tensor | None, sources: Sequence[Tensor], options: Options) -> Tensor:
+        """options: as `options` returns them."""
+        return self.function(base if self.needs_base else None, sources, **options)
+
+
+def schema_of(function: Callable[..., object]) -> Mapping[str, Option]:
+    """A function's keyword-only parameters, which all have defaults, as options."""
+    parameters = inspect.signature(function, eval_str=True).parameters.values()
+    named = (parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)
+    return {parameter.name: Option(parameter.annotation, parameter.default) for parameter in named}
+
+
 def merge_method(
     name: str,
     *,
@@ -101,12 +116,6 @@ def merge_method(
     """Makes a `Function` a method; its keyword-only parameters, all with defaults, are its options."""
 
     def register(function: Function) -> MergeMethod:
-        parameters = inspect.signature(function, eval_str=True).parameters.values()
-        schema = {
-            parameter.name: Option(parameter.annotation, parameter.default)
-            for parameter in parameters
-            if parameter.kind is parameter.KEYWORD_ONLY
-        }
-        return MergeMethod(name, function, source, needs_base, fewest, most, scratch, schema)
+        return MergeMethod(name, source, needs_base, fewest, most, schema_of(function), function, scratch)
 
     return register

@@ -138,7 +138,7 @@ def test_an_ensemble_is_a_model_that_is_no_worse_than_its_members() -> None:
 
 def test_atlas_is_no_worse_than_its_base_on_what_it_is_judged_by() -> None:
     base, children = parents("mlp", 2)
-    settings = {"steps": 30, "batch_size": 64, "lr": 0.05, "weight_decay": 0.0, "sources": 2}
+    settings: dict[str, Any] = {"options": {"steps": 30, "batch_size": 64, "lr": 0.05}, "sources": 2}
     outputs, metrics = run("atlas", {"base": base, **sources(children)}, **settings)
     again, _ = run("atlas", {"base": base, **sources(children)}, **settings)
     assert fingerprint(outputs["weights"]) == fingerprint(again["weights"])
@@ -149,7 +149,7 @@ def test_atlas_is_no_worse_than_its_base_on_what_it_is_judged_by() -> None:
 
 def test_atlas_of_models_that_are_the_base_is_the_base() -> None:
     base, _ = parents("mlp", 0)
-    settings = {"steps": 3, "batch_size": 64, "lr": 0.05, "weight_decay": 0.0, "sources": 1}
+    settings: dict[str, Any] = {"options": {"steps": 3}, "sources": 1}
     outputs, metrics = run("atlas", {"base": base, "source.0": base}, **settings)
     assert fingerprint(outputs["weights"]) == fingerprint(base)
     assert metrics["better"] == 0
