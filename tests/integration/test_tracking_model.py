@@ -16,7 +16,8 @@ from torch.utils.data import Dataset
 
 from orchestrator.tracking import Destination, Final, ModelFiles, Tracker, TrackingReport
 from tests.support.tracking import only_run, sqlite_uri, started, track, training
-from trainers import Split, Task
+from trainers import Split, Task, build_model
+from trainers.building import MEMBERS
 
 PATIENCE_S = 100.0  # MLflow's and PyTorch's first starts are slow on a busy machine
 TASK = "tests.integration.test_tracking_model:Digits"
@@ -130,6 +131,21 @@ def test_a_model_that_cannot_be_exported_is_kept_as_safetensors(folder: Path) ->
     (logged,) = client.search_logged_models([run.info.experiment_id])
     assert logged.status == LoggedModelStatus.READY
     assert [file.path for file in client.list_logged_model_artifacts(logged.model_id)] == ["model.safetensors"]
+
+
+def test_an_ensemble_opens_in_mlflow_with_the_same_outputs(folder: Path) -> None:
+    arguments = {MEMBERS: [{"width": 4}, {"width": 4, "exportable": True}]}
+    model = build_model(Digits(), arguments)
+    model(torch.randn(64, 4))
+    _, files = trained(folder, width=4)
+    files = ModelFiles(files.weights, TASK, arguments, files.example)
+    save_model(model.eval(), str(files.weights))
+    report, run, client = record(folder, files, "ensemble")
+    assert report.complete, report.message
+    (logged,) = client.search_logged_models([run.info.experiment_id])
+    mlflow.set_tracking_uri(sqlite_uri(folder.parent.parent))
+    x = torch.randn(3, 4)
+    torch.testing.assert_close(mlflow.pytorch.load_model(f"models:/{logged.model_id}")(x), model(x))
 
 
 def test_an_example_of_one_row_is_shown_twice(folder: Path) -> None:
