@@ -29,14 +29,16 @@ class Course:
     validation: int = 0
 
     def value(self, told: Told) -> float | None:
-        """The metric at the end of a trial's work; None: it diverged or failed.
+        """The metric at the end of a trial's work; None: it diverged or failed. Raises RunFailed, see `value_in`."""
+        return self.value_in(told.result.metrics) if told.result.outputs else None
+
+    def value_in(self, metrics: Mapping[str, float]) -> float:
+        """The metric among those of a work.
 
         Raises:
             RunFailed: the task has no such metric.
         """
-        if not told.result.outputs:
-            return None
-        name, metrics = VALIDATION + self.metric, told.result.metrics
+        name = VALIDATION + self.metric
         if name not in metrics:
             found = sorted(known.removeprefix(VALIDATION) for known in metrics if known.startswith(VALIDATION))
             reason = f"the task's metrics have no {self.metric!r}, which search.metric asks for"
