@@ -73,6 +73,7 @@ class World:
     faults: Faults
     seed: int
     files: MemoryFiles = field(default_factory=MemoryFiles)
+    kept: MemoryFiles = field(default_factory=MemoryFiles)
     values: MemoryValues | None = None
     pool: VirtualPool | None = None
 
@@ -85,7 +86,7 @@ class World:
 
     def fresh_pool(self) -> None:
         """The processes that held values and did the work are gone, and others take their place."""
-        self.values = MemoryValues(Persisted(self.files))
+        self.values = MemoryValues(Persisted(self.files), Persisted(self.kept))
         latency = Latency(
             ShiftedExponential(0.7),
             factors={3: 5.0},
@@ -281,7 +282,7 @@ def end_of(world: World) -> End:
     model = core.strategy.model
     weights = ""
     if comparison.failed is None and model is not None:
-        values = MemoryValues()
+        values = MemoryValues(kept=Persisted(world.kept))
         comparison.lineage.rebuild([model.weights], values, execute(world.case.kinds, values, world.seed))
         weights = weights_of(core, values)
     failed = comparison.failed.reason if comparison.failed else ""

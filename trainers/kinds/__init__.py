@@ -17,6 +17,7 @@ from trainers.kinds.init import init
 from trainers.kinds.kind import Json, Kind, Outputs
 from trainers.kinds.local_update import local_update
 from trainers.kinds.merge import merge_models
+from trainers.kinds.partition import partition
 from trainers.kinds.predict import predict
 from trainers.kinds.share import share
 from trainers.kinds.trial import trial
@@ -35,6 +36,7 @@ KINDS: Mapping[str, Kind] = {
     "init": init,
     "local_update": local_update,
     "merge": merge_models,
+    "partition": partition,
     "predict": predict,
     "share": share,
     "trial": trial,
