@@ -1,8 +1,20 @@
 """Strategies: what to do next, one file a verb."""
 
+from orchestrator.strategies.autohas import Autohas, AutohasSettings
 from orchestrator.strategies.buffered_federation import BufferedFederation
 from orchestrator.strategies.federated import FederationSettings, Rounds
 from orchestrator.strategies.federation import Federation
+from orchestrator.strategies.finale import FinaleSettings
 from orchestrator.strategies.sync_training import SyncTraining, SyncTrainingSettings
 
-__all__ = ["BufferedFederation", "Federation", "FederationSettings", "Rounds", "SyncTraining", "SyncTrainingSettings"]
+__all__ = [
+    "Autohas",
+    "AutohasSettings",
+    "BufferedFederation",
+    "Federation",
+    "FederationSettings",
+    "FinaleSettings",
+    "Rounds",
+    "SyncTraining",
+    "SyncTrainingSettings",
+]

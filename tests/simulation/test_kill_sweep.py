@@ -13,12 +13,12 @@ from typing import NamedTuple
 import pytest
 
 from tests.support.scenario import CALM, STORM, End, Knife, World, end_of, run_to_end
-from tests.support.toys import federate, search, train
+from tests.support.toys import autohas, federate, merge, search, train
 from tests.support.toys.case import Case
 
 INSTANTS = ("before append", "appended", "handled", "in snapshot", "in rotation", "in resume")
 POSITIONS = 42  # a multiple of the instants: each seven times for every case and weather
-CASES: Mapping[str, Case] = {**federate.CASES, **search.CASES, **train.CASES}
+CASES: Mapping[str, Case] = {**autohas.CASES, **federate.CASES, **merge.CASES, **search.CASES, **train.CASES}
 
 MakeWorld = Callable[[], World]
 

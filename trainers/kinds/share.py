@@ -41,7 +41,8 @@ def share(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: Co
     Each model steps on a copy of its part, and where several have a number it becomes the mean of theirs: with one step
     of SGD that is one step along the mean of the gradients of those that use it. A model whose loss or weights became
     NaN or Inf is left out, so that a bad draw cannot ruin what is shared.
-    Metrics: loss (mean over the models' last blocks, of those that are used; absent if none is), used (how many).
+    Metrics: loss (mean over the models' last blocks, of those that are used; absent if none is), used (how many), steps
+        (taken in all).
     Raises:
         SharingImpossible, OptimizerInvalid.
     Exact: what no model uses stays bit for bit, whatever the optimizer's momentum and weight decay.
@@ -51,18 +52,23 @@ def share(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: Co
     shared = inputs["shared"] if "shared" in inputs else _made(asked, context)
     course = Course(asked.epoch, asked.block, asked.batch_size, asked.steps)
     rule = Rule(asked.optimizer, asked.clip_norm)
-    parts, losses = [], []
+    parts, losses, steps = [], [], 0
     for arguments in asked.models:
         model = context.new_model(arguments)
         outline = Outline.of(model)
         model.load({**model.weights(), PARAMETERS: cut(shared, outline)})
         with context.randomness():
             taken = take_steps(model, rule, course, context)
+        steps += taken.steps
         flat = model.weights()[PARAMETERS]
         if taken.finite and bool(flat.isfinite().all()):
             parts.append((outline, flat))
             losses.append(taken.loss)
-    metrics = {"used": float(len(parts)), **({"loss": sum(losses) / len(losses)} if losses and asked.steps else {})}
+    metrics = {
+        "used": float(len(parts)),
+        "steps": float(steps),
+        **({"loss": sum(losses) / len(losses)} if losses and asked.steps else {}),
+    }
     return {"shared": scatter(shared, parts)}, metrics
 
 

@@ -21,7 +21,7 @@ from tests.support.toys.train import CURVATURE, evaluate, init
 SPACE = Space((Parameter("optimizer.lr", Float(0.01, 10.0, log=True)),))
 
 
-def _trial(inputs: Mapping[str, Any], params: Any, seed: int, work_id: int) -> Answer:
+def trial(inputs: Mapping[str, Any], params: Any, seed: int, work_id: int) -> Answer:
     """Steps down the bowl, ten an epoch; above a rate of 5 it is left."""
     start = init({}, {}, seed + params["number"], 0)[0]["weights"]
     w, count = inputs.get("weights", start)["w"], inputs.get("optimizer", {"step": torch.zeros(())})["step"]
@@ -45,6 +45,6 @@ def _strategy(name: str) -> Trials:
 
 
 CASES: Mapping[str, Case] = {
-    f"search-{name}": Case(partial(_strategy, name), First, {"trial": _trial, "init": init, "evaluate": evaluate})
+    f"search-{name}": Case(partial(_strategy, name), First, {"trial": trial, "init": init, "evaluate": evaluate})
     for name in SEARCHERS
 }
