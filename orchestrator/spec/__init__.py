@@ -22,6 +22,7 @@ from orchestrator.spec.models import VERBS, Spec, Stage
 from orchestrator.spec.problems import Problem, SpecInvalid
 from orchestrator.spec.schema import json_schema
 from orchestrator.spec.search import Search
+from orchestrator.spec.serve import Serve
 from orchestrator.spec.train import Train
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Resources",
     "Search",
     "Section",
+    "Serve",
     "Slow",
     "Spec",
     "SpecInvalid",

@@ -185,3 +185,12 @@ class VerbSection(Section):
     def model_arguments(self) -> Mapping[str, tuple[str, ...]]:
         """The arguments that Task.model gets in this run, and where in the section each stands."""
         return {name: ("model", name) for name in self.model}
+
+    def some_model(self) -> Mapping[str, Any]:
+        """Arguments of one model of this run, to count its parameters."""
+        return self.model
+
+    @property
+    def real(self) -> bool:
+        """Whether its workers are real sites, which nobody launches; see Serve."""
+        return False

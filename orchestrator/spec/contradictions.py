@@ -8,6 +8,7 @@ from orchestrator.spec.common import StaticQuorum
 from orchestrator.spec.models import VERBS, Spec
 from orchestrator.spec.problems import Complaint, Keys, complaint, dotted
 from orchestrator.spec.search_contradictions import search_contradictions
+from orchestrator.spec.serve_contradictions import serve_contradictions
 from orchestrator.spec.stages import FROM, continued
 
 
@@ -32,6 +33,7 @@ def contradictions(spec: Spec) -> Iterator[Complaint]:
         why = f"is {gpu:g}, but above 1 only whole GPUs are given. Use {int(gpu)} or {int(gpu) + 1}."
         yield complaint(("resources", "per_worker", "gpu"), why)
     yield from OF_VERBS[spec.verb](spec)
+    yield from serve_contradictions(spec)
     yield from _stages(spec)
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from orchestrator.spec.common import Inject, Resources, Section, Times, Tracking, VerbSection
 from orchestrator.spec.search import Search
+from orchestrator.spec.serve import Serve
 from orchestrator.spec.train import Train
 
 VERBS = ("train", "search")
@@ -61,6 +62,7 @@ class Spec(OneVerb):
     train: Train | None = TRAIN
     search: Search | None = SEARCH
     then: list[Stage] = Field(default=[], description="what to do after it, one verb each, each from what came before")
+    serve: Serve | None = Field(default=None, description="real sites that dial in, for federate: {clients: sites}")
     resources: Resources = Field(default=Resources(), description="what the run reserves on the cluster")
     tracking: Tracking = Field(default=Tracking(), description="where it is recorded")
     state: str = Field(default="./runs", min_length=1, description="folder of runs: journals, snapshots, outcomes")
@@ -76,6 +78,11 @@ class Spec(OneVerb):
     )
     times: Times = Field(default=Times(), description="the only times to set")
     inject: Inject = Field(default=Inject(), description="faults made on purpose, for demonstrations")
+
+    @property
+    def served(self) -> Serve | None:
+        """How this run's workers dial in; None: they are launched."""
+        return self.serve if self.section.real else None
 
     def tracking_uri(self, state: Path) -> str:
         """Where this run is tracked: as given, else a SQLite file beside the state folder.

@@ -12,6 +12,7 @@ from orchestrator.spec.common import Optimizer
 from orchestrator.spec.models import Spec
 from orchestrator.spec.problems import Complaint, Keys, dotted
 from orchestrator.spec.search_world import search_world
+from orchestrator.spec.serve_world import serve_world
 from orchestrator.spec.stages import alone
 from orchestrator.words import did_you_mean
 
@@ -31,6 +32,7 @@ def absences(spec: Spec) -> Iterator[Complaint]:
             for found in OF_VERBS[stage.verb](alone(spec, number)) if len(stage.given) == 1 else ():
                 prefix: Keys = ("then", number - 1)
                 yield Complaint(tuple((*prefix, *keys) for keys in found.about), f"{dotted(prefix)}.{found.message}")
+    yield from serve_world(spec)
     if why := _folder(Path(spec.state)):
         yield Complaint((("state",),), f"state: {spec.state} {why}")
     if spec.tracking.uri is not None:
