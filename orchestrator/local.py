@@ -55,7 +55,7 @@ class Local:
 
     def parameters(self) -> int:
         """Of the model, as a number."""
-        return self._context.model(self._spec.section.model).layout.size
+        return self._context.model(self._spec.section.some_model()).layout.size
 
 
 def arguments_of(model: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue, field_validator
 
+from orchestrator.searching.basis import basis, config_of
 from orchestrator.searching.declaration import names, plain, read_space
 from orchestrator.spec.common import OneOf, Optimizer, Section, VerbSection
 
@@ -118,3 +119,10 @@ class Search(VerbSection):
             if parameter.name.startswith("model.")
         }
         return {**super().model_arguments(), **searched}
+
+    def some_model(self) -> Mapping[str, Any]:
+        """That of the first options of every choice, and the low ends of ranges."""
+        space, _ = read_space(self.space)
+        categories = basis(space, 2)
+        searched = config_of(categories, [0] * len(categories))
+        return {**self.model, **{n.split(".")[1]: v for n, v in searched.items() if n.startswith("model.")}}

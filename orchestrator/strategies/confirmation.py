@@ -65,8 +65,13 @@ class Confirmation:
         return chain
 
     @property
+    def over(self) -> int:
+        """How many runs have come to their end."""
+        return sum(run.score is not None for run in self.runs)
+
+    @property
     def complete(self) -> bool:
-        return all(run.score is not None for run in self.runs)
+        return self.over == len(self.runs)
 
     def ranking(self) -> list[Ranked]:
         """Every candidate, the best mean first; of equals the more promising."""

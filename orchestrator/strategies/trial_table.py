@@ -26,6 +26,7 @@ class Trial:
     """config: the newest. points: (epochs, value of the metric), in the order of training; NaN-free.
 
     epochs: of training in all, those of a checkpoint taken over not counted. seconds: by the clocks of its workers.
+    score: the best at the end of a segment; WORST: there was none. segments: over.
     """
 
     config: dict[str, Json]
@@ -36,6 +37,8 @@ class Trial:
     seconds: float = 0.0
     ended_s: float = 0.0
     worker: str = ""
+    score: float = WORST
+    segments: int = 0
 
 
 @dataclass(slots=True)
@@ -85,7 +88,8 @@ class TrialTable:
 
     def ended(self, chain: Chain, status: Status, score: float) -> None:
         """Its segment is over; with weights, they are kept until `keep` lets go of them."""
-        self.trials[chain.key].status = status
+        trial = self.trials[chain.key]
+        trial.status, trial.score, trial.segments = status, max(trial.score, score), trial.segments + 1
         if chain.weights:
             kept = Kept(chain.key, chain.at, chain.config, score, chain.weights, chain.optimizer, chain.worker)
             self.kept.append(kept)
@@ -107,6 +111,11 @@ class TrialTable:
             if kept.score > WORST:
                 firsts.setdefault(kept.trial, kept)
         return list(firsts.values())[:count]
+
+    @property
+    def judged(self) -> int:
+        """Trials with a first result."""
+        return sum(trial.segments > 0 for trial in self.trials.values())
 
     def close(self) -> None:
         """The search is over."""

@@ -10,7 +10,7 @@ import msgspec
 
 from orchestrator.errors import RunFailed
 from orchestrator.protocols import Idle
-from orchestrator.records import AGGREGATOR, Counts, Json, Model, Place, Ref, Row, Told, Work
+from orchestrator.records import AGGREGATOR, WORKER, Counts, Json, Model, Place, Ref, Row, Told, Work
 from orchestrator.searching.score import WORST
 from orchestrator.searching.searcher import Searcher
 from orchestrator.searching.space import Config
@@ -47,6 +47,17 @@ class TrialsSettings:
 
 
 @dataclass(slots=True)
+class Chosen:
+    """What the search came to. trial, config: of whom. score: mean of its runs from scratch if it was confirmed."""
+
+    trial: int
+    config: dict[str, Json]
+    score: float
+    weights: Ref
+    confirmed: bool
+
+
+@dataclass(slots=True)
 class State:
     """All that `Trials` remembers besides its searcher; JSON by msgspec."""
 
@@ -55,13 +66,12 @@ class State:
     asked: bool = False  # init is out
     now_s: float = 0.0
     steps: int = 0  # works of trials told
-    ended: int = 0  # segments that are over, confirming runs included
     test_samples: int = 0
     chains: Chains = field(default_factory=Chains)
     table: TrialTable = field(default_factory=TrialTable)
     candidates: list[int] = field(default_factory=list)  # trials that are confirmed
     confirmation: Confirmation = field(default_factory=Confirmation)
-    model: Model | None = None
+    chosen: Chosen | None = None
     evaluation: Evaluation | None = None
 
 
@@ -83,16 +93,11 @@ class Trials:
                     break
                 works.append(work)
                 state.next_id += 1
-        elif state.evaluation is not None and state.model is not None:
+        elif state.evaluation is not None:
             for start, count in state.evaluation.parts_to_ask():
-                params: Mapping[str, Json] = {
-                    "split": "test",
-                    "start": start,
-                    "count": count,
-                    "model": state.model.arguments,
-                }
-                inputs = {"weights": state.model.weights}
-                works.append(self._work("evaluate", inputs, params, Place().role, Counts.ASIDE))
+                part: Mapping[str, Json] = {"split": "test", "start": start, "count": count}
+                params, inputs = {**part, **self._model(self.chosen.config)}, {"weights": state.evaluation.weights}
+                works.append(self._work("evaluate", inputs, params, WORKER, Counts.ASIDE))
         return works
 
     def tell(self, results: Sequence[Told]) -> Sequence[Row]:
@@ -119,10 +124,18 @@ class Trials:
     @property
     def model(self) -> Model | None:
         """Before one is chosen, the best trial's."""
-        best = self.table.best(1)
-        if self._state.model is not None or not best:
-            return self._state.model
-        return Model(best[0].weights, self._model(best[0].config)["model"])
+        if self._state.chosen is None and not self.table.best(1):
+            return None
+        chosen = self.chosen
+        return Model(chosen.weights, self._model(chosen.config)["model"])
+
+    @property
+    def chosen(self) -> Chosen:
+        """Before the choice, the best trial so far; there is one."""
+        if self._state.chosen is not None:
+            return self._state.chosen
+        best = self.table.best(1)[0]
+        return Chosen(best.trial, best.config, best.score, best.weights, confirmed=False)
 
     @property
     def signals(self) -> Mapping[str, float]:
@@ -144,7 +157,7 @@ class Trials:
 
     def held(self) -> Iterable[Ref]:
         state = self._state
-        chosen = (state.model.weights,) if state.model is not None else ()
+        chosen = (state.chosen.weights,) if state.chosen is not None else ()
         return {*state.chains.held(), *state.table.held(), *state.confirmation.held(), *chosen}
 
     def state_dict(self) -> Json:
@@ -198,8 +211,8 @@ class Trials:
         else:
             chain = state.confirmation.tell(told, course)
         state.steps += 1
-        state.ended += chain.over
-        figures = {"trials": float(state.ended), "trial_epochs": chain.at}
+        trials = state.table.judged + state.confirmation.over
+        figures = {"trials": float(trials), "trial_epochs": chain.at}
         if value is not None:
             figures[f"trial_{course.metric}"] = value
         if best := self.table.best(1):
@@ -241,17 +254,16 @@ class Trials:
 
     def _choose(self) -> Row:
         """The candidate with the best mean; where none was confirmed, or all diverged, the best trial itself."""
-        state, best = self._state, self.table.best(1)[0]
-        trial, config, weights, good = best.trial, best.config, best.weights, best.score
-        for first in state.confirmation.ranking()[:1]:
-            if first.score > WORST:
-                trial, config = state.candidates[first.candidate], dict(first.config)
-                weights, good = first.weights, first.score
-        state.model = Model(weights, self._model(config)["model"])
-        samples, course = state.test_samples, self.settings.course
-        state.evaluation = Evaluation("test", state.steps, weights, samples, together=True) if samples else None
+        state, course, chosen = self._state, self.settings.course, self.chosen
+        for best in state.confirmation.ranking()[:1]:
+            if best.score > WORST:
+                trial, config = state.candidates[best.candidate], dict(best.config)
+                chosen = Chosen(trial, config, best.score, best.weights, confirmed=True)
+        state.chosen, samples = chosen, state.test_samples
+        state.evaluation = Evaluation("test", state.steps, chosen.weights, samples, together=True) if samples else None
         state.phase = Phase.TEST if samples else Phase.DONE
-        return Row(state.steps, {"chosen_trial": float(trial), f"{VALIDATION}{course.metric}": course.shown(good)})
+        metric = f"{VALIDATION}{course.metric}"
+        return Row(state.steps, {"chosen_trial": float(chosen.trial), metric: course.shown(chosen.score)})
 
     def _evaluated(self, told: Told) -> Sequence[Row]:
         state = self._state
