@@ -84,6 +84,7 @@ class Trying(msgspec.Struct):
 class Tried(msgspec.Struct):
     """A candidate that came in. reward: None if it diverged."""
 
+    work_id: int
     cell: Cell
     log_probability: float
     reward: float | None
@@ -305,7 +306,7 @@ class Autohas:
         metrics, params = told.result.metrics, told.work.params
         samples = metrics["steps"] * float(str(params["batch_size"])) + EVALUATION * float(str(params["count"]))
         state.cost_steps += samples / self.settings.final.course.training.batch_size
-        tried = Tried(trying.cell, trying.log_probability, self._reward(metrics))
+        tried = Tried(told.work.id, trying.cell, trying.log_probability, self._reward(metrics))
         if told.work.id in state.waiting:
             yield tried
         else:
@@ -338,7 +339,7 @@ class Autohas:
         late, state.late, state.waiting = state.late, [], []
         if not settings.late:
             state.out.clear()  # the others are never told
-        tried = [*counted, *late]
+        tried = sorted([*counted, *late], key=lambda one: one.work_id)  # whatever the order of arrival
         rewards = [0.0 if one.reward is None else one.reward for one in tried]
         samples = zip(tried, rewards, strict=True)
         self.policy.update([Sample(one.cell, reward, one.log_probability) for one, reward in samples])
@@ -363,7 +364,7 @@ class Autohas:
             state.round += 1  # what they would learn would be thrown away
             self._next_round()
         else:
-            state.drawn = [one.cell for one in counted]
+            state.drawn = [one.cell for one in sorted(counted, key=lambda one: one.work_id)]
             self._enter(Phase.LEARN)
         return row
 
