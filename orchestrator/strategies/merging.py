@@ -1,0 +1,453 @@
+"""The strategy of `merge`: all candidates are made and judged in parallel, and validation data choose among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from orchestrator.errors import RunFailed
+from orchestrator.protocols import Idle
+from orchestrator.records import GIVEN, Counts, Json, Model, Place, Ref, Row, Told, Work
+from orchestrator.searching.score import score
+from orchestrator.strategies.entry import NONE, Entry, entry_of
+from orchestrator.strategies.evaluation import Evaluation
+from orchestrator.strategies.greedy_soup import GreedySoup
+from orchestrator.strategies.merging_settings import MergingSettings, Wanted
+
+MEMBERS = "ensemble.members"
+"""The argument that makes a model an ensemble; see `trainers.building`."""
+
+
+class Phase(StrEnum):
+    START = "start"  # the given models are taken in, or the first weights are made
+    PARENTS = "parents"  # the run trains its own parents
+    CANDIDATES = "candidates"  # sources and candidates are made and judged
+    TEST = "test"  # the best source and the chosen candidate are evaluated on test data
+    DONE = "done"
+
+
+@dataclass(slots=True)
+class State:
+    """All that `Merging` remembers; JSON by msgspec.
+
+    candidates: in order of ask; speculative ones of a greedy soup among them. out: works that are under way, and the
+    entry that each is for: "base", "source.N" or "candidate.N".
+    """
+
+    phase: Phase = Phase.START
+    next_id: int = 0
+    round: int = 0  # of the newest quorum work
+    asked: bool = False  # the first works of this phase are out
+    samples: dict[str, int] = field(default_factory=dict)
+    base: Ref = NONE
+    sources: list[Entry] = field(default_factory=list)
+    candidates: list[Entry] = field(default_factory=list)
+    soup: GreedySoup | None = None
+    out: dict[int, str] = field(default_factory=dict)
+    chosen: int = -1  # the best candidate so far
+    best_source: int = -1
+
+
+class Merging:
+    """Evaluates all sources and all candidates on validation data, each beside the others, and chooses the best.
+
+    Every merge, and every trial of a parent, is a round of its own, and evaluations are ASIDE: nothing waits for what
+    it does not need. The greedy soup goes one generation ahead where a worker has nothing else to do, in pieces of one
+    merge or 1,000 samples, so that nothing has to be stopped when it was in vain.
+    Holds: what is chosen is a function of the values alone, not of who came first; of equals the first asked for.
+    """
+
+    def __init__(self, settings: MergingSettings) -> None:
+        self.settings = settings
+        self._state = State()
+
+    def ask(self, idle: Idle) -> Sequence[Work]:
+        works: list[Work] = []
+        if not self._state.asked:
+            self._state.asked = True
+            works.extend(self._first_works())
+        if self._state.phase in (Phase.CANDIDATES, Phase.TEST):
+            works.extend(self._merges())
+            works.extend(self._evaluations())
+            works.extend(islice(self._speculative_works(), max(0, len(idle) - len(works))))
+        return works
+
+    def tell(self, results: Sequence[Told]) -> Sequence[Row]:
+        rows: list[Row] = []
+        for told in results:
+            name = self._state.out.pop(told.work.id)
+            failure = told.result.failure
+            if told.work.kind == "evaluate":
+                rows.extend(self._evaluated(self._entry(name), told))
+            elif failure is not None:
+                reason = f"{told.work.kind} for {name} failed for good: {failure.cause}: {failure.message}"
+                raise RunFailed(reason, traceback=failure.traceback)
+            elif told.work.kind in ("init", "trial"):
+                self._made_source(name, told)
+            elif told.work.kind == "predict":
+                self._entry(name).predictions = told.result.outputs["predictions"]
+            else:
+                self._entry(name).made(told)
+        return rows
+
+    def may_ask(self, worker: str) -> bool:
+        return False
+
+    @property
+    def finished(self) -> bool:
+        return self._state.phase is Phase.DONE
+
+    @property
+    def signals(self) -> Mapping[str, float]:
+        return {}
+
+    @property
+    def model(self) -> Model | None:
+        chosen = self.chosen
+        return None if chosen is None else Model(chosen.weights, chosen.arguments)
+
+    @property
+    def sources(self) -> Sequence[Entry]:
+        return self._state.sources
+
+    @property
+    def candidates(self) -> Sequence[Entry]:
+        """Those that were to be judged, without speculations that came to nothing."""
+        return [entry for entry in self._state.candidates if not entry.speculative]
+
+    @property
+    def chosen(self) -> Entry | None:
+        return self._state.candidates[self._state.chosen] if self._state.chosen >= 0 else None
+
+    @property
+    def best_source(self) -> Entry | None:
+        return self._state.sources[self._state.best_source] if self._state.best_source >= 0 else None
+
+    def held(self) -> Iterable[Ref]:
+        state = self._state
+        held = {state.base, *self._given()}
+        for entry in (*state.sources, *state.candidates):
+            if not self._is_stale(entry):
+                held.update((entry.weights, entry.predictions))
+        return held - {NONE}
+
+    def state_dict(self) -> Json:
+        state: Json = msgspec.to_builtins(self._state, str_keys=True)
+        return state
+
+    def load_state_dict(self, state: Json) -> None:
+        self._state = msgspec.convert(state, State, strict=False)
+
+    # -- sources ----------------------------------------------------------------------------------------------------
+
+    def _given(self) -> Iterable[Ref]:
+        """As long as they are not all taken in."""
+        if self._state.phase is not Phase.START:
+            return ()
+        numbers = range(len(self.settings.sources))
+        return [Ref(f"{GIVEN}source.{number}") for number in numbers] + [Ref(f"{GIVEN}base")] * self.settings.with_base
+
+    def _first_works(self) -> Iterable[Work]:
+        """Of a phase that begins by itself."""
+        state, settings = self._state, self.settings
+        if state.phase is Phase.PARENTS:
+            assert settings.parents is not None
+            if not state.base:
+                return [self._trial("base", 0, state.sources[0].weights, settings.parents.start_epochs)]
+            state.sources = [entry_of(f"parent {number}", settings.model) for number in range(settings.parents.count)]
+            epochs, numbers = settings.parents.epochs, range(settings.parents.count)
+            return [self._trial(f"source.{number}", number + 1, state.base, epochs) for number in numbers]
+        if state.phase is not Phase.START:
+            return ()
+        if settings.parents is not None:
+            state.sources = [entry_of("start", settings.model)]
+            return [self._work("source.0", "init", {}, {"model": settings.model})]
+        state.sources = [entry_of(label, arguments) for label, arguments in settings.sources]
+        named: list[tuple[str, Mapping[str, Any]]] = [("base", settings.model)] * settings.with_base
+        named.extend((f"source.{number}", source.arguments) for number, source in enumerate(state.sources))
+        return [
+            self._work(name, "init", {"given": Ref(GIVEN + name)}, {"model": arguments}) for name, arguments in named
+        ]
+
+    def _trial(self, name: str, number: int, weights: Ref, epochs: float) -> Work:
+        """A parent: from these weights on, with an order of the data of its own."""
+        assert self.settings.parents is not None
+        span = {"number": number, "start": 0.0, "end": epochs}
+        params = {**self.settings.parents.training, **span, "model": self.settings.model}
+        return self._work(name, "trial", {"weights": weights}, params)
+
+    def _made_source(self, name: str, told: Told) -> None:
+        state, metrics, weights = self._state, told.result.metrics, told.result.outputs.get("weights", NONE)
+        if told.work.kind == "init":
+            splits = ("train", "validation", "test")
+            state.samples = {split: int(metrics[f"{split}_samples"]) for split in splits}
+        if name == "base":
+            state.base = weights
+        else:
+            self._entry(name).weights = weights
+        if state.out:
+            return
+        trained_here = self.settings.parents is not None
+        if state.phase is Phase.START and trained_here:
+            state.phase, state.asked = Phase.PARENTS, False
+            if not self._start_epochs:
+                state.base = weights
+        elif state.phase is Phase.PARENTS and name == "base":
+            if not weights:
+                raise RunFailed("the parents' common start diverged in training: a smaller learning rate may help")
+            state.asked = False
+        else:
+            self._begin_candidates()
+
+    @property
+    def _start_epochs(self) -> float:
+        return 0.0 if self.settings.parents is None else self.settings.parents.start_epochs
+
+    def _begin_candidates(self) -> None:
+        state = self._state
+        diverged = [entry.label for entry in state.sources if not entry.weights]
+        state.sources = [entry for entry in state.sources if entry.weights]
+        if diverged and len(state.sources) < 2:
+            raise RunFailed(f"{', '.join(diverged)} diverged in training, so there is nothing to merge")
+        if not state.samples["validation"]:
+            raise RunFailed("the task has no validation data, by which sources and candidates are judged")
+        state.phase, everyone = Phase.CANDIDATES, list(range(len(state.sources)))
+        for wanted in self.settings.wanted:
+            if wanted.recipe != "greedy_soup":
+                state.candidates.append(self._candidate(wanted, everyone))
+
+    # -- candidates -------------------------------------------------------------------------------------------------
+
+    def _candidate(self, wanted: Wanted, members: list[int], *, speculative: bool = False) -> Entry:
+        arguments: Mapping[str, Any] = self.settings.model
+        if wanted.recipe == "ensemble":
+            arguments = {MEMBERS: [self._state.sources[member].arguments for member in members]}
+        label = wanted.label
+        if wanted.recipe == "greedy_soup":
+            label += f" of {len(members)}"
+        entry = entry_of(label, arguments, recipe=wanted.recipe, options=wanted.options, members=members)
+        entry.speculative = speculative
+        return entry
+
+    def _merges(self) -> Iterator[Work]:
+        """Those to make now, and what they need."""
+        for number, entry in enumerate(self._state.candidates):
+            if entry.asked or entry.speculative:
+                continue
+            if entry.recipe == "ensemble" and not all(source.predictions for source in self._state.sources):
+                yield from self._predictions()
+                continue
+            entry.asked = True
+            yield self._make(f"candidate.{number}", entry)
+
+    def _speculative_works(self) -> Iterator[Work]:
+        """Of what the greedy soup may want next: of each the merge, or then one part of its evaluation."""
+        for number, entry in enumerate(self._state.candidates):
+            if not entry.speculative or self._is_stale(entry) or entry.judged:
+                continue
+            if not entry.asked:
+                entry.asked = True
+                yield self._make(f"candidate.{number}", entry)
+            elif entry.weights:
+                yield from self._parts(f"candidate.{number}", entry, "validation", together=False)
+
+    def _is_stale(self, entry: Entry) -> bool:
+        """Whether it was speculated on in vain."""
+        soup = self._state.soup
+        return entry.speculative and (soup is None or entry.members not in soup.speculations())
+
+    def _predictions(self) -> Iterable[Work]:
+        span = {"split": "validation", "start": 0, "count": self._state.samples["validation"]}
+        for number, source in enumerate(self._state.sources):
+            if not source.predicting:
+                source.predicting = True
+                params = {**span, "model": source.arguments}
+                yield self._work(f"source.{number}", "predict", {"weights": source.weights}, params)
+
+    def _make(self, name: str, entry: Entry) -> Work:
+        sources = [self._state.sources[member] for member in entry.members]
+        inputs = {f"source.{number}": source.weights for number, source in enumerate(sources)}
+        if entry.recipe == "ensemble":
+            inputs |= {f"predictions.{number}": source.predictions for number, source in enumerate(sources)}
+            return self._work(name, "ensemble", inputs, {"members": entry.arguments[MEMBERS]})
+        if self._state.base:
+            inputs["base"] = self._state.base
+        params = {"options": entry.options, "sources": len(sources), "model": entry.arguments}
+        if entry.recipe == "atlas":
+            return self._work(name, "atlas", inputs, params)
+        method = "uniform" if entry.recipe == "greedy_soup" else entry.recipe
+        return self._work(name, "merge", inputs, {**params, "method": method})
+
+    def _grow_soup(self) -> None:
+        """Takes up what is judged already, and makes a candidate of what is to be judged next."""
+        state = self._state
+        if "greedy_soup" not in [wanted.recipe for wanted in self.settings.wanted]:
+            return
+        if state.soup is None:
+            state.soup = GreedySoup.begin({number: self._score(entry) for number, entry in enumerate(state.sources)})
+            first = self._soup_of(state.soup.members)
+            first.take_over(state.sources[state.soup.members[0]])
+            self._compare(first)
+        while (members := state.soup.next) is not None:
+            entry = self._soup_of(members)
+            if not entry.judged:
+                for guess in state.soup.speculations():
+                    self._soup_of(guess, speculative=True)
+                return
+            if state.soup.judged(self._score(entry)):
+                entry.note = f"source {members[-1]} makes it better"
+            else:
+                entry.note = f"source {members[-1]} does not make it better, and is left out"
+            self._compare(entry)
+
+    def _soup_of(self, members: Sequence[int], *, speculative: bool = False) -> Entry:
+        """The candidate with these members, made if it is new; no speculation any more unless this is one."""
+        for entry in self._state.candidates:
+            if entry.recipe == "greedy_soup" and entry.members == list(members):
+                entry.speculative = entry.speculative and speculative
+                return entry
+        entry = self._candidate(Wanted("greedy_soup"), list(members), speculative=speculative)
+        self._state.candidates.append(entry)
+        return entry
+
+    # -- judging ----------------------------------------------------------------------------------------------------
+
+    def _evaluations(self) -> Iterator[Work]:
+        """On validation data of all that is there; in the end on test data, of the two models that matter."""
+        test = self._state.phase is Phase.TEST
+        for name, entry in self._named():
+            wanted = entry is self.chosen or entry is self.best_source if test else not entry.speculative
+            if wanted and entry.weights:
+                yield from self._parts(name, entry, "test" if test else "validation", together=True)
+
+    def _parts(self, name: str, entry: Entry, split: str, *, together: bool) -> Iterator[Work]:
+        """See `Evaluation.together`."""
+        if split in entry.metrics:
+            return
+        if entry.evaluation is None:
+            entry.evaluation = Evaluation(split, 0, entry.weights, self._state.samples[split])
+        entry.evaluation.together = together
+        for start, count in entry.evaluation.parts_to_ask():
+            params = {"split": split, "start": start, "count": count, "model": entry.arguments}
+            yield self._work(name, "evaluate", {"weights": entry.weights}, params, Counts.ASIDE)
+
+    def _evaluated(self, entry: Entry, told: Told) -> Iterable[Row]:
+        """A part came in; at the end of an evaluation its entry is judged."""
+        evaluation = entry.evaluation
+        assert evaluation is not None
+        if told.result.failure is not None:
+            evaluation.failed(told.work, told.result.failure)
+            return ()
+        evaluation.came(told)
+        if not evaluation.complete:
+            return ()
+        entry.evaluation = None
+        prefix = f"{evaluation.split}_"
+        entry.metrics[evaluation.split] = {
+            name.removeprefix(prefix): value for name, value in evaluation.metrics().items()
+        }
+        if evaluation.split == "test":
+            return self._tested()
+        if self.settings.metric not in entry.metrics["validation"]:
+            known = ", ".join(entry.metrics["validation"])
+            raise RunFailed(f"merge.metric is {self.settings.metric!r}, but the task's metrics are {known}")
+        return self._judged(entry)
+
+    def _judged(self, entry: Entry) -> Iterable[Row]:
+        state = self._state
+        if entry.speculative:
+            return ()
+        if any(source is entry for source in state.sources):
+            if all(source.judged for source in state.sources):
+                scores = [self._score(source) for source in state.sources]
+                state.best_source = scores.index(max(scores))
+        elif entry.recipe != "greedy_soup":
+            self._compare(entry)
+        if state.best_source >= 0:
+            self._grow_soup()
+        rows = [Row(self._count, {"judged": float(self._count), self._figure: self._value(entry)})]
+        soup_done = state.soup is None or state.soup.next is None
+        if state.best_source >= 0 and soup_done and all(candidate.judged for candidate in self.candidates):
+            rows.extend(self._begin_test())
+        return rows
+
+    def _begin_test(self) -> Iterable[Row]:
+        """From now on only two models matter."""
+        state = self._state
+        state.phase = Phase.TEST
+        for _, entry in self._named():
+            entry.predictions = NONE
+            if entry is not self.chosen and entry is not self.best_source:
+                entry.weights = NONE
+        return () if state.samples["test"] else self._tested()
+
+    @property
+    def _count(self) -> int:
+        """Of all that is judged."""
+        return sum(entry.judged and not entry.speculative for _, entry in self._named())
+
+    def _compare(self, entry: Entry) -> None:
+        """Whether it is the best so far; the weights of those that are not are let go."""
+        state = self._state
+        number = next(number for number, candidate in enumerate(state.candidates) if candidate is entry)
+        chosen = self.chosen
+        if chosen is None or (self._score(entry), -number) > (self._score(chosen), -state.chosen):
+            state.chosen, entry = number, chosen or entry
+        if entry is not self.chosen:
+            entry.weights = NONE
+
+    def _tested(self) -> Iterable[Row]:
+        """The last row, once the best source and the chosen candidate are through."""
+        state, chosen, source = self._state, self.chosen, self.best_source
+        assert chosen is not None
+        assert source is not None
+        if state.samples["test"] and not ("test" in chosen.metrics and "test" in source.metrics):
+            return ()
+        state.phase = Phase.DONE
+        figures = {f"{split}_{name}": value for split, named in chosen.metrics.items() for name, value in named.items()}
+        before = {
+            f"best_source_{split}_{name}": value
+            for split, named in source.metrics.items()
+            for name, value in named.items()
+        }
+        return [Row(self._count + 1, {"judged": float(self._count), **before, **figures})]
+
+    @property
+    def _figure(self) -> str:
+        return f"validation_{self.settings.metric}"
+
+    def _value(self, entry: Entry) -> float:
+        return entry.metrics["validation"][self.settings.metric]
+
+    def _score(self, entry: Entry) -> float:
+        return score(self._value(entry), self.settings.mode)
+
+    # -- works ------------------------------------------------------------------------------------------------------
+
+    def _named(self) -> Iterable[tuple[str, Entry]]:
+        yield from ((f"source.{number}", entry) for number, entry in enumerate(self._state.sources))
+        yield from ((f"candidate.{number}", entry) for number, entry in enumerate(self._state.candidates))
+
+    def _entry(self, name: str) -> Entry:
+        kind, _, number = name.partition(".")
+        return (self._state.sources if kind == "source" else self._state.candidates)[int(number)]
+
+    def _work(
+        self,
+        name: str,
+        kind: str,
+        inputs: Mapping[str, Ref],
+        params: Mapping[str, Any],
+        counts: Counts = Counts.QUORUM,
+    ) -> Work:
+        state = self._state
+        state.round += counts is Counts.QUORUM  # each a round of its own: none waits for another
+        work = Work(state.next_id, state.round, kind, inputs, params, Place(), counts)
+        state.out[work.id] = name
+        state.next_id += 1
+        return work
