@@ -5,6 +5,8 @@ from orchestrator.strategies.buffered_federation import BufferedFederation
 from orchestrator.strategies.federated import FederationSettings, Rounds
 from orchestrator.strategies.federation import Federation
 from orchestrator.strategies.finale import FinaleSettings
+from orchestrator.strategies.merging import Merging
+from orchestrator.strategies.merging_settings import MergingSettings, Parents, Wanted
 from orchestrator.strategies.sync_training import SyncTraining, SyncTrainingSettings
 
 __all__ = [
@@ -14,7 +16,11 @@ __all__ = [
     "Federation",
     "FederationSettings",
     "FinaleSettings",
+    "Merging",
+    "MergingSettings",
+    "Parents",
     "Rounds",
     "SyncTraining",
     "SyncTrainingSettings",
+    "Wanted",
 ]
