@@ -23,7 +23,14 @@ This page is made from that schema by `docs/spec_reference.py`.
 |---|---|---|---|
 """
 SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-TYPES = {"integer": "whole number", "number": "number", "boolean": "true, false", "string": "text", "null": "null"}
+TYPES = {
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true, false",
+    "string": "text",
+    "array": "list",
+    "null": "null",
+}
 
 
 def page(schema: Mapping[str, Any]) -> str:

@@ -14,6 +14,12 @@ from trainers.tensors import Tensors, decode
 
 OUTPUT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
+LARGEST = 1e100
+"""No figure may be larger: its square would end the arithmetic of whoever squares it."""
+
+LEAST = {"samples": 1.0, "reach": 1e-30}
+"""Figures that are divided by."""
+
 WEIGHTS = "weights"
 """The input that the outputs of a site's work must resemble."""
 
@@ -59,8 +65,10 @@ def _missing(work: Work, result: Result) -> str:
     lacks = [*(expected.outputs.keys() - result.outputs.keys()), *(set(expected.metrics) - result.metrics.keys())]
     if lacks:
         return f"it lacks {', '.join(sorted(lacks))}"
-    if result.metrics.get("samples", 1.0) < 1:
-        return f"it was made of {result.metrics['samples']:g} samples"
+    for name, value in result.metrics.items():
+        least = LEAST.get(name, -LARGEST)
+        if not least <= value <= LARGEST:  # as NaN is not
+            return f"its {name[:80]} is {value:g}"
     for output, ref in result.outputs.items():
         if not OUTPUT.fullmatch(output) or ref != f"{work.id}.{output}":
             return f"its output {output[:80]!r} is called {ref[:80]!r}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self, TypeAlias
@@ -23,13 +23,29 @@ MakeExecute: TypeAlias = Callable[[SharedFolder], Execute]
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What a worker trains. task: `package.module:Class`, looked for in `folders` first. device: as torch names it."""
+    """What a worker trains. task: `package.module:Class`, looked for in `folders` first. device: as torch names it.
+
+    A site is told task, seed and threads; device and folders are its own.
+    """
 
     task: str
     seed: int
     threads: int = 1
     device: str = "cpu"
     folders: tuple[str, ...] = ()
+
+    def for_sites(self) -> bytes:
+        """What a site is told, as JSON."""
+        return json.dumps({"task": self.task, "seed": self.seed, "threads": self.threads}).encode()
+
+    @classmethod
+    def from_engine(cls, told: bytes) -> Self:
+        """Raises ValueError: it is not what `for_sites` makes."""
+        try:
+            given = json.loads(told)
+            return cls(str(given["task"]), int(given["seed"]), int(given["threads"]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the engine's settings are not understood: {error!r}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +93,23 @@ def work_for_engine(settings: WorkerSettings, make_execute: MakeExecute) -> None
     with WorkerSession(
         settings.door, settings.name, role=settings.role, labels=settings.labels, share=settings.share
     ) as session:
-        execute = make_execute(session.folder)
-        while (given := session.take()) is not None:
-            work = work_of(given.assignment)
-            damage = "; ".join(filter(None, map(session.damage, work.inputs.values())))
-            result = _failed(Failure(Cause.BAD_REPLY, damage)) if damage else _do(work, execute, settings.slow_factor)
-            result.attempt.CopyFrom(given.assignment.attempt)
-            session.answer(given, result)
+        for _ in answers(session, make_execute(session.folder), settings.slow_factor):
+            pass
+
+
+def answers(session: WorkerSession, execute: Execute, slow_factor: float = 1.0) -> Iterator[tuple[Work, pb.Result]]:
+    """Does all work that a session brings, piece by piece, and yields each with what was answered.
+
+    Raises:
+        Refused, EngineGone: see `WorkerSession.take`.
+    """
+    while (given := session.take()) is not None:
+        work = work_of(given.assignment)
+        damage = "; ".join(filter(None, map(session.damage, work.inputs.values())))
+        result = _failed(Failure(Cause.BAD_REPLY, damage)) if damage else _do(work, execute, slow_factor)
+        result.attempt.CopyFrom(given.assignment.attempt)
+        session.answer(given, result)
+        yield work, result
 
 
 def work_of(assignment: pb.Assignment) -> Work:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import structlog
+
 from cluster.launchers import CannotFit, ClusterError, Launcher, Member, Needs, RayLauncher, check_fits
 from cluster.sessions import Door
 from cluster.shared_memory import SharedFolder
 from orchestrator.errors import NoPlace, RunFailed
+from orchestrator.inspection import inspector
 from orchestrator.journal.records import Started
 from orchestrator.lifecycle import OpenPool
 from orchestrator.pools.remote import RemotePool
 from orchestrator.protocols import Pool
 from orchestrator.records import AGGREGATOR, WORKER
+from orchestrator.serving import not_listening, refused, sites_of
 from orchestrator.spec import Spec
 from orchestrator.spec.problems import Complaint
 from orchestrator.worker import ENTRY, Training, WorkerSettings
+
+log = structlog.get_logger(__name__)
 
 AGGREGATOR_NEEDS = Needs(cpu=0.5)  # sums and steps are done on the CPU
 
@@ -31,12 +37,19 @@ def no_room(address: str | None) -> Callable[[Spec], Iterator[Complaint]]:
             yield Complaint(((spec.verb, "workers"), ("resources", "per_worker")), f"{spec.verb}.workers: {error}")
         except ClusterError as error:
             yield Complaint(((),), str(error))
+        if why := not_listening(spec):
+            yield Complaint((("serve", "address"),), f"serve.address: {why}")
 
     return complaints
 
 
 def room_for(spec: Spec, address: str | None) -> Mapping[str, float]:
-    """What that cluster has. Raises NoPlace: it cannot be reached, or could never hold the run."""
+    """What that cluster has.
+
+    Raises NoPlace: it cannot be reached, or could never hold the run, or the run's sites could not dial in here.
+    """
+    if why := not_listening(spec):
+        raise NoPlace(why)
     try:
         return check_fits(address, needs_of(spec))
     except ClusterError as error:
@@ -58,14 +71,27 @@ def on_ray(address: str | None) -> OpenPool:
 def open_pool_of(
     started: Started, spec: Spec, values: SharedFolder, launcher: Launcher, *, host: str = ""
 ) -> RemotePool:
-    """Starts the run's workers; they are there when they have Joined. host: see RemotePool. Raises ClusterError."""
-    pool = RemotePool(
-        started.run,
-        values.path,
-        heartbeat_s=spec.times.heartbeat_s,
-        hard_deadline_s=spec.times.hard_deadline_s,
-        host=host,
-    )
+    """Starts the run's workers; they are there when they have Joined. host: see RemotePool.
+
+    Raises ClusterError; NoPlace: sites cannot dial in.
+    """
+    sites = sites_of(spec)
+    try:
+        pool = RemotePool(
+            started.run,
+            values.path,
+            heartbeat_s=spec.times.heartbeat_s,
+            hard_deadline_s=spec.times.hard_deadline_s,
+            host=host,
+            sites=sites,
+            inspect=inspector(values),
+        )
+    except OSError as error:
+        if sites is None:
+            raise
+        raise NoPlace(refused(str(sites.address), error)) from error  # not the end of the run: it can be resumed
+    if sites is not None:
+        log.info("sites_awaited", address=pool.sites_at, sites=sorted(sites.names))
     try:
         pool.launch(launcher, members(started, spec, pool.door))
     except BaseException:
@@ -75,9 +101,9 @@ def open_pool_of(
 
 
 def needs_of(spec: Spec) -> Sequence[Needs]:
-    """Of the aggregator, then of each worker."""
-    each = spec.resources.per_worker
-    return [AGGREGATOR_NEEDS, *(Needs(each.cpu, each.gpu) for _ in range(spec.section.workers))]
+    """Of the aggregator, then of each worker that is launched."""
+    each, launched = spec.resources.per_worker, 0 if spec.served else spec.section.workers
+    return [AGGREGATOR_NEEDS, *(Needs(each.cpu, each.gpu) for _ in range(launched))]
 
 
 def members(started: Started, spec: Spec, door: Door) -> Sequence[Member]:

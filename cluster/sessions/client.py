@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -56,7 +56,8 @@ class WorkerSession:
 
     Args:
         share: False: behaves as on a host where the engine's shared memory is not.
-        patience_s: > 0, how long an engine that does not answer is tried.
+        patience_s: > 0, how long an engine that does not answer is tried. tell: is told in a sentence when the engine
+            is lost, and when it is found again; on the session's thread.
     Attributes:
         folder: where values are read and written: the engine's, or one of its own if that cannot be reached.
         foreign: messages of another epoch, ignored.
@@ -73,8 +74,9 @@ class WorkerSession:
         labels: Mapping[str, str] | None = None,
         share: bool = True,
         patience_s: float = GIVE_UP_S,
+        tell: Callable[[str], None] = lambda sentence: None,
     ) -> None:
-        self._door, self._worker, self._patience_s = door, worker, patience_s
+        self._door, self._worker, self._patience_s, self._tell = door, worker, patience_s, tell
         self._heartbeat_s = door.heartbeat_s
         process = secrets.token_bytes(8)
         token = _host_token(Path(door.folder)) if share else b""
@@ -185,6 +187,8 @@ class WorkerSession:
             last = self._converse()
             if self._hello.last_epoch != before:
                 pauses_s, lost_s = iter(BACKOFF_S), monotonic()
+                if not self._closing.is_set():
+                    self._tell(f"the engine is lost ({last}); it is tried again for {self._patience_s:g} s")
             pause_s = next(pauses_s, BACKOFF_S[-1])
             if monotonic() + pause_s - lost_s > self._patience_s:
                 self._end(EngineGone(self._worker, self._patience_s, last))
@@ -267,6 +271,9 @@ class WorkerSession:
         if (message.welcome.run, message.welcome.settings) != (self._welcome.run, self._welcome.settings):
             self._end(f"another run is served there now: {message.welcome.run}")
             return
+        if self._hello.last_epoch:
+            known = "and goes on" if message.welcome.resumed else "and begins anew with this worker"
+            self._tell(f"the engine is there again, {known}")
         self._heartbeat_s = message.welcome.heartbeat_s or self._heartbeat_s
         self._epoch = self._hello.last_epoch = message.epoch
         if not message.welcome.resumed:

@@ -36,7 +36,7 @@ class Gate:
 
     Each connection has a unix socket of its own to the server, bound to a name that stands for the site: the server
     asks `site_of` for it. That folder is closed to others, so that nobody else can come by such a name.
-    Measured: 100 MB up and down through gate and TLS on loopback, on 2 cores: 260 and 250 MB/s; 4 ms a handshake.
+    Measured, on loopback with 2 busy cores: 100 MB to a site at 140 MB/s and back at 160; an empty round trip 0.46 ms.
     """
 
     def __init__(self, identity: Identity, address: Address, server: str) -> None:

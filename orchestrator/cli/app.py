@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
+from orchestrator.cli.certs import certs
+from orchestrator.cli.sites import site
 from orchestrator.errors import RipienoError
 
 if TYPE_CHECKING:
@@ -86,6 +88,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a lin
 Name = Annotated[
     str | None, typer.Option("--name", metavar="RUN", callback=_run_name, help="What to call the run; else made up.")
 ]
+Serve = Annotated[
+    str | None,
+    typer.Option("--serve", metavar="HOST:PORT", help="Where real sites dial in; the same as serve.address."),
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or how it begins, or `last`.")]
 State = Annotated[Path, typer.Option("--state", metavar="FOLDER", help="The state folder that holds the runs.")]
 RUNS = Path("runs")
@@ -102,13 +108,19 @@ def _ripieno(
 
 @app.command()
 def run(
-    spec: SpecFile, overrides: Overrides = None, check: Check = False, json: Json = False, name: Name = None
+    spec: SpecFile,
+    overrides: Overrides = None,
+    serve: Serve = None,
+    check: Check = False,
+    json: Json = False,
+    name: Name = None,
 ) -> None:
     """Train what a spec says: here, or on the Ray cluster that RAY_ADDRESS names."""
     from orchestrator.spec import check as checked
 
     _import_from(Path.cwd(), spec.absolute().parent)
-    wanted = checked(spec, overrides or (), _no_room)
+    served = [] if serve is None else [f"serve.address={json_.dumps(serve)}"]
+    wanted = checked(spec, [*(overrides or ()), *served], _no_room)
     if check:
         _plan(wanted, json)
         return
@@ -238,6 +250,9 @@ def doctor() -> None:
     for finding in examine():
         console.print(examined(finding))
 
+
+app.add_typer(certs, name="certs")
+app.add_typer(site, name="site")
 
 track = typer.Typer(no_args_is_help=True, help="The record of runs in MLflow.")
 app.add_typer(track, name="track")

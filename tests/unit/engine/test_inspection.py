@@ -45,12 +45,29 @@ def test_a_good_answer_is_let_through(folder: SharedFolder) -> None:
     [
         (answer({}), "it lacks client, update"),
         (answer(metrics={"loss": 1.0}), "it lacks first_loss, samples, steps, update_norm"),
-        (answer(metrics=METRICS | {"samples": 0.0}), "it was made of 0 samples"),
+        (answer(metrics=METRICS | {"samples": 0.0}), "its samples is 0"),
+        (answer(metrics=METRICS | {"samples": -5.0}), "its samples is -5"),
+        (answer(metrics=METRICS | {"reach": 0.0}), "its reach is 0"),
+        (answer(metrics=METRICS | {"loss": float("nan")}), "its loss is nan"),
+        (answer(metrics=METRICS | {"loss": -1e200}), "its loss is -1e+200"),
+        (answer(metrics=METRICS | {"more": float("inf")}), "its more is inf"),
         (answer({"update": "3.weights", "client": "7.client"}), "its output 'update' is called '3.weights'"),
         (answer({"update": "7.update", "client": "7.client", "../x": "7.../x"}), "its output '../x' is called"),
         (answer({"update": "7.update", "client": "7.client", "more": "7.more"}), "value '7.more' is not there"),
     ],
-    ids=["no outputs", "no figures", "no samples", "another's value", "no name", "no value"],
+    ids=[
+        "no outputs",
+        "no figures",
+        "no samples",
+        "fewer than none",
+        "no reach",
+        "no number",
+        "too large",
+        "infinite",
+        "another's value",
+        "no name",
+        "no value",
+    ],
 )
 def test_what_the_engine_counts_on_must_be_there(folder: SharedFolder, result: Result, reason: str) -> None:
     assert reason in inspector(folder)(UPDATE, result)
