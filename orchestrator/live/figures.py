@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from orchestrator.goal import Goal
-from orchestrator.records import WORKER, Actions, Assignment, Counts, Decided, Joined, Result, Row, Wake
+from orchestrator.records import WORKER, Actions, Assignment, Counts, Decided, Joined, Late, Result, Row, Wake
 
 WINDOW_S = 10.0
 """Rates are means over this long, or over the last round if that is longer."""
@@ -167,7 +167,7 @@ class Figures:
         round_trip_s = result.received_s - worker.busy.pop(result.work_id, result.received_s)
         if assignment.work.counts is not Counts.QUORUM:
             return
-        late = assignment.work.round <= self._met
+        late = assignment.work.late is not Late.KEEP and assignment.work.round <= self._met
         self._answered += 1
         if late or result.failure is not None:
             self._unused += 1

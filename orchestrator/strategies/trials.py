@@ -212,7 +212,8 @@ class Trials:
             chain = state.confirmation.tell(told, course)
         state.steps += 1
         trials = state.table.judged + state.confirmation.over
-        figures = {"trials": float(trials), "trial_epochs": chain.at}
+        samples = told.result.metrics.get("samples", 0.0)
+        figures = {"trials": float(trials), "trial_epochs": chain.at, "samples": samples}
         if value is not None:
             figures[f"trial_{course.metric}"] = value
         if best := self.table.best(1):
