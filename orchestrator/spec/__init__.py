@@ -18,6 +18,7 @@ from orchestrator.spec.common import (
     Tracking,
     VerbSection,
 )
+from orchestrator.spec.federate import Federate
 from orchestrator.spec.models import VERBS, Spec, Stage
 from orchestrator.spec.problems import Problem, SpecInvalid
 from orchestrator.spec.schema import json_schema
@@ -29,6 +30,7 @@ __all__ = [
     "VERBS",
     "EveryEpochs",
     "EveryRounds",
+    "Federate",
     "Inject",
     "OneOf",
     "Optimizer",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from orchestrator.spec.common import StaticQuorum
+from orchestrator.spec.federate_contradictions import federate_contradictions
 from orchestrator.spec.models import VERBS, Spec
 from orchestrator.spec.problems import Complaint, Keys, complaint, dotted
 from orchestrator.spec.search_contradictions import search_contradictions
@@ -77,5 +78,6 @@ def _train(spec: Spec) -> Iterator[Complaint]:
 
 OF_VERBS: Mapping[str, Callable[[Spec], Iterator[Complaint]]] = {
     "train": _train,
+    "federate": federate_contradictions,
     "search": search_contradictions,
 }

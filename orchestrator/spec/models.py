@@ -13,11 +13,12 @@ from typing import Literal
 from pydantic import Field
 
 from orchestrator.spec.common import Inject, Resources, Section, Times, Tracking, VerbSection
+from orchestrator.spec.federate import Federate
 from orchestrator.spec.search import Search
 from orchestrator.spec.serve import Serve
 from orchestrator.spec.train import Train
 
-VERBS = ("train", "search")
+VERBS = ("train", "federate", "search")
 """The sections that say what to do; a spec has exactly one of them."""
 
 
@@ -45,6 +46,7 @@ class OneVerb(Section):
 SEARCH = Field(
     default=None, description="search for hyperparameters and architecture, by trials that train in parallel"
 )
+FEDERATE = Field(default=None, description="train over clients whose data stays where it is")
 TRAIN = Field(default=None, description="train one model on many workers, without waiting for the slow ones")
 
 
@@ -52,6 +54,7 @@ class Stage(OneVerb):
     """What a chain does next."""
 
     train: Train | None = TRAIN
+    federate: Federate | None = FEDERATE
     search: Search | None = SEARCH
 
 
@@ -60,6 +63,7 @@ class Spec(OneVerb):
 
     task: str = Field(default="", description="what to work on: package.module:Class, a trainers.Task")
     train: Train | None = TRAIN
+    federate: Federate | None = FEDERATE
     search: Search | None = SEARCH
     then: list[Stage] = Field(default=[], description="what to do after it, one verb each, each from what came before")
     serve: Serve | None = Field(default=None, description="real sites that dial in, for federate: {clients: sites}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.spec.common import Optimizer
+from orchestrator.spec.federate_world import federate_world
 from orchestrator.spec.models import Spec
 from orchestrator.spec.problems import Complaint, Keys, dotted
 from orchestrator.spec.search_world import search_world
@@ -138,6 +139,7 @@ def _folder(folder: Path) -> str:
 
 OF_VERBS: Mapping[str, Callable[[Spec], Iterator[Complaint]]] = {
     "train": _train,
+    "federate": federate_world,
     "search": search_world,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.spec import Spec
+from orchestrator.verbs.federate import FEDERATE
 from orchestrator.verbs.search import SEARCH
 from orchestrator.verbs.train import TRAIN
 from orchestrator.verbs.verb import Finished, Pairs, Results, Verb
@@ -13,6 +14,7 @@ __all__ = ["VERBS", "Finished", "Pairs", "Results", "Verb", "verb_of"]
 
 VERBS: Mapping[str, Verb] = {
     "train": TRAIN,
+    "federate": FEDERATE,
     "search": SEARCH,
 }
 
