@@ -38,9 +38,6 @@ Key: TypeAlias = tuple[int, int]  # work id, attempt
 Inspect: TypeAlias = Callable[[Work, Result], str]
 """What is wrong with a site's answer, its values included; "" if nothing is."""
 
-SAYABLE = {Cause.USER_ERROR, Cause.OUT_OF_MEMORY, Cause.NON_FINITE, Cause.BAD_REPLY, Cause.CANCELLED}
-"""Causes that a worker can know of; the others are for the engine to tell."""
-
 PATIENCE = 20.0
 """How many times the longest so far a piece of work may take before it counts as hung."""
 
@@ -224,14 +221,20 @@ class RemotePool:
         return [result]
 
     def _inspected(self, work: Work, result: Result) -> Result:
-        """A site's answer, or what is wrong with it: the rest of the run shall not have to doubt it."""
+        """A site's answer, or what is wrong with it: the rest of the run shall not have to doubt it.
+
+        Whatever a site fails of is a bad reply: of another site with other data it says nothing, so it must not end the
+        run by the rules for workers that are all alike.
+        """
         key = (result.work_id, result.attempt)
         elapsed_s = result.received_s - self._given_s[key]
         computed_s = min(result.computed_s, elapsed_s) if result.computed_s >= 0 else 0.0
-        if result.failure is None:
-            wrong = self._inspect(work, result) or _unfit(result)
-        else:
-            wrong = _unsayable(result.failure, cancelled=key in self._cancelled)
+        said = result.failure
+        if said is not None:
+            if said.cause is not Cause.BAD_REPLY and not (said.cause is Cause.CANCELLED and key in self._cancelled):
+                said = Failure(Cause.BAD_REPLY, f"{said.cause}: {said.message}", said.traceback)
+            return result._replace(metrics={}, computed_s=computed_s, failure=said)
+        wrong = self._inspect(work, result) or _unfit(result)
         if not wrong:
             return result._replace(computed_s=computed_s)
         log.warning("answer_refused", worker=result.worker, work=work.id, reason=wrong)
@@ -311,11 +314,3 @@ def _failure(result: pb.Result) -> Failure | None:
 def _unfit(result: Result) -> str:
     """Figures that are none would end as such in whatever is made of them."""
     return ", ".join(f"its {name} is {value}" for name, value in result.metrics.items() if not isfinite(value))
-
-
-def _unsayable(failure: Failure, cancelled: bool) -> str:
-    if failure.cause not in SAYABLE:
-        return f"it says that it failed for the cause {failure.cause!r}, of which it cannot know"
-    if failure.cause is Cause.CANCELLED and not cancelled:
-        return "it says that its work was cancelled, and it was not"
-    return ""
