@@ -10,6 +10,7 @@ from orchestrator.searching.basis import Category, config_of
 from orchestrator.searching.training import Training
 
 MODEL = "model."
+MOST_SHARED = 1000  # architectures that may share weights
 
 
 def architectures(categories: Sequence[Category], training: Training, limit: int) -> list[dict[str, Json]]:

@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue, field_validator
 
 from orchestrator.searching.basis import basis, config_of
 from orchestrator.searching.declaration import names, plain, read_space
+from orchestrator.spec.autohas import AutohasOptions
 from orchestrator.spec.common import OneOf, Optimizer, Section, VerbSection
 
 
@@ -61,6 +62,7 @@ class Method(OneOf):
     asha: AshaOptions | None = None
     pbt: PbtOptions | None = None
     tpe: TpeOptions | None = None
+    autohas: AutohasOptions | None = None
 
 
 class Confirm(Section):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from orchestrator.searching.declaration import names, read_space
 from orchestrator.searching.space import Choice, Float, Int, Option, Parameter, Space
 from orchestrator.searching.training import ALLOWED, PLAIN, is_name
+from orchestrator.spec.autohas_contradictions import autohas_contradictions
 from orchestrator.spec.models import Spec
 from orchestrator.spec.problems import Complaint, Keys, complaint
 from orchestrator.spec.search import PbtOptions, Search
@@ -30,6 +31,8 @@ def search_contradictions(spec: Spec) -> Iterator[Complaint]:
     yield from (complaint((*SPACE, *fault.keys), fault.why) for fault in faults)
     yield from _names(space)
     yield from _budgets(search)
+    if search.method.autohas is not None and not faults:
+        yield from autohas_contradictions(search, search.method.autohas)
     if search.method.pbt is not None:
         yield from _population(search, search.method.pbt, space)
 
@@ -46,7 +49,9 @@ def _budgets(search: Search) -> Iterator[Complaint]:
             what = "only one rung is left and nobody is ever compared" if key == "first" else "no member has a turn"
             why = f"is {value:g} but search.epochs is {epochs:g}, so {what}. Use less than {epochs:g}."
             yield complaint(("search", "method", name, key), why, ("search", "epochs"))
-    if search.confirm is not None and (top := search.confirm.top) > (trials := search.trials):
+    if search.confirm is None or search.method.autohas is not None:  # which has no trials but those that confirm
+        return
+    if (top := search.confirm.top) > (trials := search.trials):
         why = f"is {top} but search.trials is {trials}. Use top <= {trials}, or trials >= {top}."
         yield complaint(("search", "confirm", "top"), why, ("search", "trials"))
 

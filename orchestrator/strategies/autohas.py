@@ -15,7 +15,7 @@ import msgspec
 from orchestrator.errors import RunFailed
 from orchestrator.protocols import Idle
 from orchestrator.records import AGGREGATOR, WORKER, Counts, Failure, Json, Late, Model, Place, Ref, Row, Told, Work
-from orchestrator.searching.architectures import architectures
+from orchestrator.searching.architectures import MOST_SHARED, architectures
 from orchestrator.searching.basis import Category, config_of
 from orchestrator.searching.policy import Cell, Policy, PolicySettings, Sample
 from orchestrator.searching.policy_figures import policy_figures
@@ -28,7 +28,6 @@ from orchestrator.strategies.trial_table import TrialTable
 ATTEMPTS = 3  # at one update whose candidates all fail, then the run ends
 EVALUATION = 1 / 3  # of a training step's cost on the same samples: the forward pass alone
 EXPONENT = 30.0  # of e, at most
-ARCHITECTURES = 1000  # that may share weights
 
 Weights = Literal["fresh", "young", "kept"]
 """What candidates begin with: initial weights of their own; shared ones, made anew now and then or never."""
@@ -135,7 +134,8 @@ class Autohas:
             return ()
         state.asked = True
         if state.phase is Phase.INIT:
-            params: Mapping[str, Json] = {"model": self._training({})["model"]}
+            some = config_of(self.settings.decisions, [0] * len(self.settings.decisions))
+            params: Mapping[str, Json] = {"model": self._training(some)["model"]}
             return [self._work("init", {}, params, AGGREGATOR, Counts.REQUIRED)]
         return self._candidates() if state.phase is Phase.CANDIDATES else [self._share()]
 
@@ -176,6 +176,16 @@ class Autohas:
     def table(self) -> TrialTable:
         """The runs that confirm."""
         return self._state.finale.table
+
+    @property
+    def updates(self) -> int:
+        """Of the policy, so far."""
+        return self._state.updates
+
+    @property
+    def cost_steps(self) -> float:
+        """Of all candidates and of the shared weights so far, in steps of the shared batch size; see EVALUATION."""
+        return self._state.cost_steps
 
     @property
     def finale(self) -> Finale:
@@ -251,7 +261,7 @@ class Autohas:
             "models": [self._training(config_of(settings.decisions, cell))["model"] for cell in state.drawn],
             "all_models": []
             if inputs
-            else architectures(settings.decisions, settings.final.course.training, ARCHITECTURES),
+            else architectures(settings.decisions, settings.final.course.training, MOST_SHARED),
         }
         return self._work("share", inputs, params, AGGREGATOR, Counts.REQUIRED)
 
