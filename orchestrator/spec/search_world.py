@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from orchestrator.searching.basis import Category, basis, config_of
-from orchestrator.searching.declaration import read_space
+from orchestrator.searching.declaration import names, read_space
 from orchestrator.searching.space import Config
 from orchestrator.searching.training import Training
 from orchestrator.spec.models import Spec
@@ -23,33 +24,47 @@ def training_of(search: Search) -> Training:
 
 def search_world(spec: Spec) -> Iterator[Complaint]:
     """Tries each value of a choice and each end of a range once. Cost: 0.3 ms each."""
-    from trainers.errors import OptimizerInvalid
-    from trainers.optimizers import check_optimizer
-
     search = spec.search
     assert search is not None
     space, faults = read_space(search.space)
     if faults:
         return
-    categories = basis(space, 2)
+    places: dict[str, Keys] = {parameter.name: (*SPACE, *keys) for keys, parameter in reversed([*names(space)])}
     said: set[str] = set()
-    for number, option, config in _each_once(categories):
+    for config in _each_once(basis(space, 2)):
         settings = training_of(search).of(config)["optimizer"]
         assert isinstance(settings, Mapping)
-        try:
-            check_optimizer(settings)
-        except OptimizerInvalid as error:
-            name = categories[number].name
-            keys: Keys = (*SPACE, name) if name.startswith("optimizer.") else ("search", "optimizer")
-            why = f"{error.name!r}: {error.problem.rstrip('.')}"
+        if why := _problem(settings):
+            name = _culprit(settings, why)
+            keys = places.get(f"optimizer.{name}", ("search", "optimizer", name))
             if why not in said:
-                value = f" ({name}: {categories[number].options[option]!r})" if keys[0:2] == SPACE else ""
-                yield Complaint((keys, ("search", "optimizer")), f"{dotted(keys)}: {why}{value}.")
+                yield Complaint((keys, ("search", "optimizer")), f"{dotted(keys)}: {why}")
             said.add(why)
 
 
-def _each_once(categories: Sequence[Category]) -> Iterator[tuple[int, int, Config]]:
-    """A decision, its option, and a configuration that has it: the first options elsewhere."""
+def _problem(settings: Mapping[str, Any]) -> str:
+    """What is wrong with an optimizer, or ""."""
+    from trainers.errors import OptimizerInvalid
+    from trainers.optimizers import check_optimizer
+
+    try:
+        check_optimizer(settings)
+    except OptimizerInvalid as error:
+        return f"{error.name!r}: {error.problem.rstrip('.')}."
+    return ""
+
+
+def _culprit(settings: Mapping[str, Any], why: str) -> str:
+    """The option without which it would not be wrong in this way; the name if there is none."""
+    for option in settings:
+        rest = {name: value for name, value in settings.items() if name != option}
+        if option not in ("name", "lr") and _problem(rest) != why:
+            return option
+    return "name"
+
+
+def _each_once(categories: Sequence[Category]) -> Iterator[Config]:
+    """Configurations that together have every option of every decision: the first options elsewhere."""
     for number, category in enumerate(categories):
         for option in range(len(category.options)):
             picks = [0] * len(categories)
@@ -58,4 +73,4 @@ def _each_once(categories: Sequence[Category]) -> Iterator[tuple[int, int, Confi
             while below.parent is not None:
                 picks[below.parent] = below.under
                 below = categories[below.parent]
-            yield number, option, config_of(categories, picks)
+            yield config_of(categories, picks)
