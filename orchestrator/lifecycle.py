@@ -14,7 +14,6 @@ from typing import Literal, Protocol
 import msgspec
 import structlog
 import torch
-from safetensors.torch import load_file
 
 from cluster.shared_memory import SharedFolder, reap
 from orchestrator.assemble import core_of
@@ -33,6 +32,7 @@ from orchestrator.outcome_file import load_outcome, save_outcome
 from orchestrator.protocols import Observer, Pool
 from orchestrator.records import GIVEN, Json, Ref, Row, Wake
 from orchestrator.replay import actions_of, restore
+from orchestrator.sources import tensors_of
 from orchestrator.spec import Spec
 from orchestrator.storage import Storage
 from orchestrator.summary import Summary, final_metrics, summarise
@@ -85,8 +85,10 @@ def start(
     name: the run's id; None: a new one. parent: see `Started`.
     Raises:
         RunExists: there is a run of that name. OSError: the state folder cannot be written.
+        BadInput: what the spec names is not there, or not what it should be.
     """
     make_deterministic(spec.threads)
+    spec = verb_of(spec).resolved(spec)
     files = begin_folder(spec, name)
     with ExitStack() as stack:
         journal = stack.enter_context(closing(FileJournal(files.journal, files.run)))
@@ -175,7 +177,7 @@ class Run:
         """Copies what the run starts from, so that it is there for a resume and a replay, whatever becomes of it."""
         for name, file in verb_of(self.spec).given(self.spec).items():
             ref = Ref(GIVEN + name)
-            self.values.put(ref, load_file(file))
+            self.values.put(ref, tensors_of(file))
             self.values.keep([ref])
 
     def go(self, core: Core | None, observers: Sequence[Observer], stop: Stop, open_pool: OpenPool) -> Outcome:

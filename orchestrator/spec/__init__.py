@@ -19,6 +19,7 @@ from orchestrator.spec.common import (
     VerbSection,
 )
 from orchestrator.spec.federate import Federate
+from orchestrator.spec.merge import Merge
 from orchestrator.spec.models import VERBS, Spec, Stage
 from orchestrator.spec.problems import Problem, SpecInvalid
 from orchestrator.spec.schema import json_schema
@@ -32,6 +33,7 @@ __all__ = [
     "EveryRounds",
     "Federate",
     "Inject",
+    "Merge",
     "OneOf",
     "Optimizer",
     "PerWorker",

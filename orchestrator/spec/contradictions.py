@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from orchestrator.spec.common import StaticQuorum
 from orchestrator.spec.federate_contradictions import federate_contradictions
+from orchestrator.spec.merge_contradictions import merge_contradictions
 from orchestrator.spec.models import VERBS, Spec
 from orchestrator.spec.problems import Complaint, Keys, complaint, dotted
 from orchestrator.spec.search_contradictions import search_contradictions
@@ -80,4 +81,5 @@ OF_VERBS: Mapping[str, Callable[[Spec], Iterator[Complaint]]] = {
     "train": _train,
     "federate": federate_contradictions,
     "search": search_contradictions,
+    "merge": merge_contradictions,
 }

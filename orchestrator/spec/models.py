@@ -14,11 +14,12 @@ from pydantic import Field
 
 from orchestrator.spec.common import Inject, Resources, Section, Times, Tracking, VerbSection
 from orchestrator.spec.federate import Federate
+from orchestrator.spec.merge import Merge
 from orchestrator.spec.search import Search
 from orchestrator.spec.serve import Serve
 from orchestrator.spec.train import Train
 
-VERBS = ("train", "federate", "search")
+VERBS = ("train", "federate", "search", "merge")
 """The sections that say what to do; a spec has exactly one of them."""
 
 
@@ -43,6 +44,7 @@ class OneVerb(Section):
         return section
 
 
+MERGE = Field(default=None, description="make one model of many, by weights or by predictions")
 SEARCH = Field(
     default=None, description="search for hyperparameters and architecture, by trials that train in parallel"
 )
@@ -56,6 +58,7 @@ class Stage(OneVerb):
     train: Train | None = TRAIN
     federate: Federate | None = FEDERATE
     search: Search | None = SEARCH
+    merge: Merge | None = MERGE
 
 
 class Spec(OneVerb):
@@ -65,6 +68,7 @@ class Spec(OneVerb):
     train: Train | None = TRAIN
     federate: Federate | None = FEDERATE
     search: Search | None = SEARCH
+    merge: Merge | None = MERGE
     then: list[Stage] = Field(default=[], description="what to do after it, one verb each, each from what came before")
     serve: Serve | None = Field(default=None, description="real sites that dial in, for federate: {clients: sites}")
     resources: Resources = Field(default=Resources(), description="what the run reserves on the cluster")

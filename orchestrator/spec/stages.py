@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from orchestrator.spec.common import VerbSection
+from orchestrator.spec.federate import Federate
+from orchestrator.spec.merge import Merge
 from orchestrator.spec.models import VERBS, Spec
 
 BEST_TRIALS = 8
@@ -30,5 +32,22 @@ def continued(spec: Spec, number: int, before: str, model: Mapping[str, Any]) ->
     return stage.model_copy(update={stage.verb: section})
 
 
-FROM: Mapping[str, Callable[[VerbSection, str, str], Mapping[str, Any]]] = {}
+def _into_merge(section: VerbSection, verb_before: str, run: str) -> Mapping[str, Any]:
+    """What a search found best, or the one model of anything else."""
+    assert isinstance(section, Merge)
+    if section.sources or section.parents is not None:
+        return {}
+    return {"sources": [f"search:{run}/top:{BEST_TRIALS}" if verb_before == "search" else f"run:{run}"]}
+
+
+def _into_federate(section: VerbSection, verb_before: str, run: str) -> Mapping[str, Any]:
+    """The one model that came before."""
+    assert isinstance(section, Federate)
+    return {} if section.start is not None else {"start": f"run:{run}"}
+
+
+FROM: Mapping[str, Callable[[VerbSection, str, str], Mapping[str, Any]]] = {
+    "federate": _into_federate,
+    "merge": _into_merge,
+}
 """By verb that can continue: (its section, the verb before, its run) -> keys to fill in, unless they are given."""

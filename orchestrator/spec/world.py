@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.spec.common import Optimizer
 from orchestrator.spec.federate_world import federate_world
+from orchestrator.spec.merge_world import merge_world
 from orchestrator.spec.models import Spec
 from orchestrator.spec.problems import Complaint, Keys, dotted
 from orchestrator.spec.search_world import search_world
@@ -141,6 +142,7 @@ OF_VERBS: Mapping[str, Callable[[Spec], Iterator[Complaint]]] = {
     "train": _train,
     "federate": federate_world,
     "search": search_world,
+    "merge": merge_world,
 }
 
 

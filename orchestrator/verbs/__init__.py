@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from orchestrator.spec import Spec
 from orchestrator.verbs.federate import FEDERATE
+from orchestrator.verbs.merge import MERGE
 from orchestrator.verbs.search import SEARCH
 from orchestrator.verbs.train import TRAIN
 from orchestrator.verbs.verb import Finished, Pairs, Results, Verb
@@ -16,6 +17,7 @@ VERBS: Mapping[str, Verb] = {
     "train": TRAIN,
     "federate": FEDERATE,
     "search": SEARCH,
+    "merge": MERGE,
 }
 
 

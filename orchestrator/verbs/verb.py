@@ -51,6 +51,10 @@ def _nothing(finished: Finished) -> Results:
     return Results()
 
 
+def _as_it_is(spec: Spec) -> Spec:
+    return spec
+
+
 def _none_given(spec: Spec) -> Mapping[str, Path]:
     return {}
 
@@ -62,6 +66,7 @@ class Verb:
     goal: for the live view. plan: what `--check` says of it, beside what it says of every run. describe: its settings
     in short. given: safetensors files, by name, whose tensors the strategy finds under the reference `given.<name>`.
     results: writes pictures and tables into `files.results`, once, when the run is done.
+    resolved: the spec with what it names outside looked up, as it goes into the run's record; raises BadInput.
     """
 
     strategy: Callable[[Spec], Strategy]
@@ -71,3 +76,4 @@ class Verb:
     describe: Callable[[Spec], Pairs]
     given: Callable[[Spec], Mapping[str, Path]] = _none_given
     results: Callable[[Finished], Results] = _nothing
+    resolved: Callable[[Spec], Spec] = _as_it_is

@@ -1,0 +1,113 @@
+"""What a merge leaves: the table of its candidates, a picture, and a manifest of what went into the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.journal.durable import write_durably
+from orchestrator.records import GIVEN, Ref
+from orchestrator.results.merge_picture import draw_merge
+from orchestrator.results.merge_rows import MergeRow, write_table
+from orchestrator.spec.merge import SourceFile
+from orchestrator.strategies import Merging
+from orchestrator.strategies.entry import Entry
+from orchestrator.verbs.verb import Finished, Pairs, Results
+from orchestrator.words import metric
+from trainers import fingerprint
+
+SHOWN = 12
+"""Candidates that are printed, the best first; the table has all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """metric: of the task. mode: "max" or "min"."""
+
+    metric: str
+    mode: str
+
+
+def write_results(finished: Finished) -> Results:
+    """Writes candidates.arrow, candidates.png and merge.json."""
+    strategy, merge = finished.strategy, finished.spec.merge
+    assert isinstance(strategy, Merging)
+    assert merge is not None
+    chosen, source = strategy.chosen, strategy.best_source
+    assert chosen is not None
+    assert source is not None
+    judged = Judged(merge.metric, merge.mode)
+    rows = [
+        *(_row("source", entry, judged, entry is source) for entry in strategy.sources),
+        *(_row("candidate", entry, judged, entry is chosen) for entry in strategy.candidates),
+    ]
+    folder = finished.files.results
+    folder.mkdir(exist_ok=True)
+    write_table(rows, folder / "candidates.arrow")
+    draw_merge(rows, judged.metric, judged.mode, folder / "candidates.png")
+    manifest = _manifest(finished, strategy, chosen)
+    write_durably(folder / "merge.json", [json.dumps(manifest, indent=1).encode()])
+    parents = [file.run for file in merge.sources if isinstance(file, SourceFile) and file.run]
+    tags = {"ripieno.parents": ", ".join(dict.fromkeys(parents))} if parents else {}
+    return Results(registered=merge.registered_as, tags=tags, rows=_printed(rows, chosen, source, judged))
+
+
+def _row(kind: str, entry: Entry, judged: Judged, best: bool) -> MergeRow:
+    figures = {f"{split}_{name}": value for split, named in entry.metrics.items() for name, value in named.items()}
+    value = entry.metrics["validation"][judged.metric]
+    return MergeRow(kind, entry.label, entry.recipe, entry.options, entry.members, best, value, figures, entry.note)
+
+
+def _printed(rows: Sequence[MergeRow], chosen: Entry, source: Entry, judged: Judged) -> Pairs:
+    """Every candidate with its value, then before and after."""
+    sign = -1 if judged.mode == "max" else 1
+    candidates = sorted((row for row in rows if row.kind == "candidate"), key=lambda row: sign * row.value)
+    left_out = len(candidates) - SHOWN
+    listed = [
+        ("candidates" if not number else "", f"{row.value:.4g} {row.label}" + (f": {row.note}" if row.note else ""))
+        for number, row in enumerate(candidates[:SHOWN])
+    ]
+    more = [("", f"and {left_out} more in results/candidates.arrow")] if left_out > 0 else []
+    ends = [("before", f"{source.label}: {_figures(source)}"), ("after", f"{chosen.label}: {_figures(chosen)}")]
+    better = sign * (chosen.metrics["validation"][judged.metric] - source.metrics["validation"][judged.metric]) < 0
+    verdict = "better than" if better else "no better than"
+    return [*listed, *more, *ends, ("", f"the merge is {verdict} its best source on validation data")]
+
+
+def _figures(entry: Entry) -> str:
+    named = {f"{split}_{name}": value for split, metrics in entry.metrics.items() for name, value in metrics.items()}
+    return ", ".join(metric(name, value) for name, value in named.items())
+
+
+def _manifest(finished: Finished, strategy: Merging, chosen: Entry) -> Mapping[str, Any]:
+    """What went into the model, by hash, and how it was made."""
+    merge = finished.spec.merge
+    assert merge is not None
+    files = [file for file in merge.sources if isinstance(file, SourceFile)]
+    sources: list[Mapping[str, Any]] = [
+        {
+            "name": entry.label,
+            "weights_sha256": _hash_of(finished, number) if files else "",
+            **({"path": files[number].path, "run": files[number].run, "model": files[number].model} if files else {}),
+        }
+        for number, entry in enumerate(strategy.sources)
+    ]
+    return {
+        "run": finished.files.run,
+        "chosen": chosen.label,
+        "recipe": chosen.recipe,
+        "options": chosen.options,
+        "members": [strategy.sources[member].label for member in chosen.members],
+        "model": chosen.arguments,
+        "weights_sha256": fingerprint(finished.values.get(chosen.weights)),
+        "sources": sources,
+        "base": merge.base.path if isinstance(merge.base, SourceFile) else ("trained here" if not files else None),
+        "metrics": chosen.metrics,
+    }
+
+
+def _hash_of(finished: Finished, number: int) -> str:
+    """Of a given source's tensors, which the run keeps a copy of."""
+    return fingerprint(finished.values.get(Ref(f"{GIVEN}source.{number}")))
