@@ -17,6 +17,7 @@ from typer.main import get_command
 from orchestrator.cli import app
 from orchestrator.quorum import QUORUMS
 from orchestrator.spec import check, json_schema
+from orchestrator.spec.search import Method
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs" / "pages").glob("*.md"))
@@ -109,6 +110,11 @@ def test_every_key_that_is_set_or_named_is_one_of_the_spec(page: Path) -> None:
 def test_the_manual_has_a_section_for_every_quorum() -> None:
     sections = re.findall(r"^## `(\w+)`$", (ROOT / "docs/pages/quorums.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(sections) == sorted(QUORUMS)
+
+
+def test_the_manual_has_a_section_for_every_method_of_search() -> None:
+    sections = re.findall(r"^## `(\w+)`$", (ROOT / "docs/pages/search.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(sections) >= set(Method.model_fields)
 
 
 def test_the_spec_reference_is_current() -> None:
