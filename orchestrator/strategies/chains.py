@@ -12,6 +12,7 @@ from orchestrator.searching.training import Training
 
 NONE = Ref("")
 VALIDATION = "validation_"
+PATIENCE, LEAST_S = 100.0, 600.0  # times the slowest epoch so far, and never less, before a work is given up
 CLOSE = 1e-9  # relative: what rounding can make of a sum of epochs
 
 
@@ -20,6 +21,8 @@ class Course:
     """What all chains have in common.
 
     every: > 0, epochs of one work at most. validation: samples; 0: all. metric, mode: what is best on them.
+    deadline: whether works are given up after a time learnt from all before; else when the pool says so. The pool
+        learns from the longest so far, but the first works of a search are its shortest.
     """
 
     training: Training
@@ -27,6 +30,7 @@ class Course:
     mode: Mode = "max"
     every: float = 1.0
     validation: int = 0
+    deadline: bool = True
 
     def value(self, told: Told) -> float | None:
         """The metric at the end of a trial's work; None: it diverged or failed. Raises RunFailed, see `value_in`."""
@@ -56,7 +60,7 @@ class Course:
 
 @dataclass(slots=True)
 class Chain:
-    """Training with `config` to `end` epochs, `at` of them done. number: what its chance is a function of.
+    """Training with `config` to `end` epochs, `at` of them done. number, first: see the kind "trial".
 
     key: whose it is, for whoever began it. weights, optimizer: where it is at; NONE: at its beginning.
     worker: who had it last, where its checkpoint is warm.
@@ -70,6 +74,7 @@ class Chain:
     weights: Ref = NONE
     optimizer: Ref = NONE
     worker: str = ANY
+    first: int = 0
 
     @property
     def over(self) -> bool:
@@ -83,6 +88,7 @@ class Chains:
 
     ready: list[Chain] = field(default_factory=list)  # to go on, the longest waiting first
     out: dict[int, Chain] = field(default_factory=dict)  # by id of the work
+    epoch_s: float = 0.0  # the slowest so far
 
     def begin(self, chain: Chain) -> None:
         self.ready.append(chain)
@@ -92,15 +98,20 @@ class Chains:
         chain = self.ready.pop(0)
         self.out[work_id] = chain
         end = chain.at + course.every
+        end = chain.end if end > chain.end * (1 - CLOSE) else end
         params: Mapping[str, Json] = {
             **course.training.of(chain.config),
             "number": chain.number,
+            "first": chain.first,
             "start": chain.at,
-            "end": chain.end if end > chain.end * (1 - CLOSE) else end,
+            "end": end,
             "validation": course.validation,
         }
         inputs = {"weights": chain.weights, "optimizer": chain.optimizer} if chain.weights else {}
-        return Work(work_id, 0, "trial", inputs, params, Place(prefer=chain.worker), late=Late.KEEP)
+        learnt_s = max(LEAST_S, PATIENCE * self.epoch_s * (end - chain.at))
+        timeout_s = learnt_s if course.deadline and self.epoch_s else None
+        place = Place(prefer=chain.worker)
+        return Work(work_id, 0, "trial", inputs, params, place, late=Late.KEEP, timeout_s=timeout_s)
 
     def tell(self, told: Told) -> Chain:
         """The chain of this work, moved on; ready again, unless it is over. Diverged or failed, it has no weights."""
@@ -109,7 +120,9 @@ class Chains:
         chain.weights, chain.optimizer = outputs.get("weights", NONE), outputs.get("optimizer", NONE)
         chain.worker = told.result.worker
         if chain.weights:
-            chain.at = float(str(told.work.params["end"]))
+            end = float(str(told.work.params["end"]))
+            self.epoch_s = max(self.epoch_s, told.result.computed_s / (end - chain.at))
+            chain.at = end
             if not chain.over:
                 self.ready.append(chain)
         return chain

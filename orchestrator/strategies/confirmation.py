@@ -44,11 +44,12 @@ class Confirmation:
 
     @classmethod
     def begun(cls, configs: Sequence[Config], seeds: int, epochs: float, number: int) -> Confirmation:
-        """configs: the most promising first. number: of the first seed; trials have others (see `Chain`)."""
+        """configs: the most promising first. number: of the first seed; trials have others (see `Chain`), and share
+        their first weights, which no confirming run starts from."""
         confirmation = cls([dict(config) for config in configs])
         for candidate, config in enumerate(confirmation.configs):
             for seed in range(seeds):
-                confirmation.chains.begin(Chain(len(confirmation.runs), number + seed, config, epochs))
+                confirmation.chains.begin(Chain(len(confirmation.runs), number + seed, config, epochs, first=1 + seed))
                 confirmation.runs.append(Run(candidate))
         return confirmation
 

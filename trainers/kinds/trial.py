@@ -28,7 +28,8 @@ CLOSE = 1e-9  # of a step: what rounding can make of a budget that ends on one
 class Trial(msgspec.Struct, frozen=True):
     """From epoch `start` >= 0 to `end` > start of the trial's own order of the training data; fractions are allowed.
 
-    number: of the trial; first weights, order and all chance are a function of (the run's seed, number, step).
+    number: of the trial; its order and all chance are a function of (the run's seed, number, step). first: which first
+    weights, a function of (the run's seed, first); 0: those that `init` makes. Trials that share them can be merged.
     batch_size: samples of one step. clip_norm: > 0, of each gradient; None: no clipping.
     validation: samples to validate on, the first ones of that split; 0: all. model, optimizer: see Init.
     """
@@ -41,6 +42,7 @@ class Trial(msgspec.Struct, frozen=True):
     clip_norm: float | None
     validation: int
     model: dict[str, Any]
+    first: int = 0
 
 
 def trial(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: Context) -> Outputs:
@@ -59,7 +61,8 @@ def trial(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: Co
     asked = msgspec.convert(params, Trial)
     samples = {split: context.samples(split) for split in (Split.TRAIN, Split.VALIDATION)}  # the data are the run's own
     own = replace(context, seed=derive(context.seed, "trial", asked.number))
-    model = _model(asked, inputs, own)
+    model = own.model(asked.model)
+    model.load(inputs["weights"] if "weights" in inputs else _first_weights(asked, context))
     parameters = dict(enumerate(model.module.parameters()))
     parameters = {number: parameters[number] for number, piece in enumerate(model.layout.pieces) if piece.trainable}
     optimizer = make_optimizer(asked.optimizer, list(parameters.values()))
@@ -89,10 +92,9 @@ def steps_by(epochs: float, per_epoch: int) -> int:
     return ceil(epochs * per_epoch - CLOSE)
 
 
-def _model(asked: Trial, inputs: Mapping[str, Tensors], own: Context) -> FlatModel:
-    model = own.model(asked.model)
-    model.load(inputs["weights"] if "weights" in inputs else own.new_model(asked.model).weights())
-    return model
+def _first_weights(asked: Trial, context: Context) -> Tensors:
+    seed = derive(context.seed, "first weights", asked.first) if asked.first else context.seed
+    return replace(context, seed=seed).new_model(asked.model).weights()
 
 
 def _steps(

@@ -66,7 +66,7 @@ def test_two_segments_give_the_bits_of_one(architecture: str, optimizer: dict[st
 def test_a_segment_is_an_ordinary_loop_over_the_trials_own_order() -> None:
     outputs, metrics = segment(0, 1, clip_norm=1.0)
     seed = derive(3, "trial", 4)
-    with seeded(seed, torch.device("cpu")):
+    with seeded(3, torch.device("cpu")):  # the run's own: its trials share their first weights
         module = ARCHITECTURES["mlp"]()
     optimizer = torch.optim.SGD(module.parameters(), lr=SGD["lr"], momentum=SGD["momentum"])
     images = Digits().data(Split.TRAIN)
@@ -83,6 +83,16 @@ def test_a_segment_is_an_ordinary_loop_over_the_trials_own_order() -> None:
     assert torch.equal(outputs["weights"][PARAMETERS], flat)
     assert metrics["train_loss"] == sum(losses) / 1300
     assert metrics["samples"] == 1300
+
+
+def test_trials_share_their_first_weights_and_confirming_runs_have_others() -> None:
+    nearly_nothing = {"optimizer": {"name": "sgd", "lr": 1e-30}}
+    firsts = [
+        segment(0, 0.1, number=number, first=first, **nearly_nothing)[0]["weights"][PARAMETERS]
+        for number, first in [(0, 0), (1, 0), (2, 1), (3, 2)]
+    ]
+    assert torch.equal(firsts[0], firsts[1])
+    assert not any(torch.equal(one, other) for one, other in [(firsts[0], firsts[2]), (firsts[2], firsts[3])])
 
 
 def test_the_same_trial_elsewhere_gives_the_same_bits_whatever_ran_before() -> None:
