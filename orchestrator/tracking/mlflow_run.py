@@ -22,6 +22,7 @@ from orchestrator.tracking.names import accepted
 from orchestrator.tracking.points import Point
 
 SQLITE = "sqlite:///"
+TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # which of its pages MLflow shows first
 RESULTS = "results"  # folder of the uploaded files
 _STATUS = {"done": "FINISHED", "failed": "FAILED"}  # any other outcome: KILLED
 
@@ -108,7 +109,7 @@ def _experiment(client: MlflowClient, hello: Hello) -> str:
     if found is not None:
         return str(found.experiment_id)
     try:
-        return str(client.create_experiment(hello.experiment, _artifacts(hello)))
+        return str(client.create_experiment(hello.experiment, _artifacts(hello), TRAINING))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

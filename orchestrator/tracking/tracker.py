@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import structs
+
 from orchestrator.journal import codec
 from orchestrator.journal.records import Started
 from orchestrator.records import Actions, Wake
@@ -104,6 +106,8 @@ class Tracker:
         final: also kept in the run's folder, for `load_final`.
         """
         self._hand_over()
+        if final.ended_ms is None:
+            final = structs.replace(final, ended_ms=round(time.time() * 1000))
         self._keep(final)
         answer = self._converse(Goodbye(final, timeout_s))
         missing = self._missing(answer)

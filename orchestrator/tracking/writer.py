@@ -93,7 +93,7 @@ class Writer:
         points = [self._same_or_new(accepted(name), value) for name, value in final.metrics.items()]
         of_model = [point for point in points if point.step == self._last_step()]  # others are of older weights
         self._try("its last figures", lambda: run.log(points))
-        self._try("how it ended", lambda: run.end(final.outcome, self._ended_ms(), final.tags))
+        self._try("how it ended", lambda: run.end(final.outcome, self._ended_ms() or final.ended_ms, final.tags))
         if artifacts := final.artifacts:
             self._try("its results", lambda: run.upload(artifacts))
         if model := final.model:

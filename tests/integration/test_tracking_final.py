@@ -123,7 +123,13 @@ def test_a_stage_is_nested_in_its_chain_whichever_of_them_mlflow_hears_of_first(
     assert whole.complete, whole.message
     client = MlflowClient(destination.uri)
     assert client.get_run(str(said.mlflow_run_id)).data.tags["mlflow.parentRunId"] == whole.mlflow_run_id
-    assert client.get_run(str(whole.mlflow_run_id)).data.tags["ripieno.stages"] == "stage"
+    told = client.get_run(str(whole.mlflow_run_id))
+    assert told.data.tags["ripieno.stages"] == "stage"
+    kept = load_final(folder / "chain")
+    assert kept is not None
+    again = Tracker.catch_up(started("chain"), folder / "chain", destination, PATIENCE_S).finish(kept, PATIENCE_S)
+    assert again == whole
+    assert client.get_run(told.info.run_id).info.end_time == told.info.end_time == kept.ended_ms
 
 
 def test_a_stage_whose_chain_is_not_in_mlflow_says_which_to_send_first(folder: Path, state: Path) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.tracking.final import Child, Final, ModelFiles
@@ -56,6 +56,7 @@ def rooted(final: Final, folder: Path) -> Final:
     return Final(final.outcome, final.metrics, model(final.model), artifacts, here, final.registered, final.tags)
 
 
+@settings(max_examples=30, deadline=None)  # each is synced to the disk
 @given(final=finals)
 def test_it_comes_back_as_it_was_from_wherever_the_folder_lies(final: Final, folder: Path) -> None:
     save_final(folder, rooted(final, folder))
