@@ -67,7 +67,7 @@ def _strategy(spec: Spec) -> Autohas:
     settings = AutohasSettings(
         decisions=_decisions(search),
         seed=spec.seed,
-        final=FinaleSettings(course_of(search), confirm.top, confirm.seeds, search.epochs, search.keep),
+        final=FinaleSettings(course_of(spec), confirm.top, confirm.seeds, search.epochs, search.keep),
         policy=policy,
         candidates=_candidates(search),
         updates=options.updates,

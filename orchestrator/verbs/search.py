@@ -32,7 +32,7 @@ def _trials(spec: Spec) -> Trials:
     search, scope = section_of(spec), scope_of(spec)
     confirm = search.confirm
     settings = TrialsSettings(
-        course=course_of(search),
+        course=course_of(spec),
         trials=search.trials,
         epochs=search.epochs,
         top=confirm.top if confirm else 0,

@@ -38,10 +38,11 @@ def section_of(spec: Spec) -> Search:
     return spec.search
 
 
-def course_of(search: Search) -> Course:
+def course_of(spec: Spec) -> Course:
     """What all trials have in common."""
-    training, samples = training_of(search), search.validation_samples or 0
-    return Course(training, search.metric, search.mode, search.validate_every, samples)
+    search = section_of(spec)
+    samples, learns = search.validation_samples or 0, spec.times.hard_deadline_s is None
+    return Course(training_of(search), search.metric, search.mode, search.validate_every, samples, learns)
 
 
 def rows_of(table: TrialTable, keep: int, course: Course) -> Sequence[TrialRow]:

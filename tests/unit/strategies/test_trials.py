@@ -15,12 +15,12 @@ from orchestrator.pools.execute import WorkFailed
 from orchestrator.pools.latency import Constant, Latency, ShiftedExponential
 from orchestrator.pools.virtual import VirtualPool
 from orchestrator.quorum import First
-from orchestrator.records import Cause, Failure, Ref, Row, Told, Work
+from orchestrator.records import Cause, Failure, Ref, Result, Row, Told, Work
 from orchestrator.searching.searcher import Scope
 from orchestrator.searching.searchers import SEARCHERS
 from orchestrator.searching.space import Float, Parameter, Space
 from orchestrator.searching.training import Training
-from orchestrator.strategies.chains import Course
+from orchestrator.strategies.chains import Chain, Chains, Course
 from orchestrator.strategies.trial_table import Status
 from orchestrator.strategies.trials import Trials, TrialsSettings
 
@@ -216,3 +216,15 @@ def test_a_metric_that_the_task_does_not_have_ends_the_run_and_names_those_it_ha
 def test_a_trial_goes_on_where_its_checkpoint_is_warm_if_it_can() -> None:
     run = Run(settings=replace(SETTINGS, course=replace(COURSE, every=1.0)), workers=1).go()
     assert all(work.place.prefer for work in run.of("trial") if work.inputs)
+
+
+def test_a_work_is_given_up_only_after_a_time_that_grows_with_its_epochs_and_the_slowest_so_far() -> None:
+    chains, course = Chains(), replace(COURSE, every=4.0)
+    for key, end in enumerate((1.0, 8.0, 1.0)):
+        chains.begin(Chain(key, key, {}, end))
+    first = chains.ask(0, course)
+    assert first.timeout_s is None  # nobody knows yet what is long
+    outputs = {"weights": Ref("0.weights"), "optimizer": Ref("0.optimizer")}
+    chains.tell(Told(first, Result(0, 1, "w", outputs, {}, 50.0, 50.0), 0.0))
+    assert chains.ask(1, course).timeout_s == 100 * 50.0 * 4.0
+    assert chains.ask(2, replace(course, deadline=False)).timeout_s is None
