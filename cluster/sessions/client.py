@@ -195,6 +195,8 @@ class WorkerSession:
             self._closing.wait(pause_s)
 
     def _beat(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._epoch or self._ended)  # the welcome may say how often
         while not self._closing.wait(self._heartbeat_s):
             with self._changed:
                 if self._epoch:

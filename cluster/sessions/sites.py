@@ -13,6 +13,9 @@ from protos import ripieno_pb2 as pb
 GRACE_S = 30.0
 """How long a site behind a broken stream is waited for. A new process of its name ends the wait."""
 
+HEARTBEAT_S = 10.0
+"""Between a site's pings of the server, which may be far away; its signs of life are as frequent as the server says."""
+
 LABELS_BYTES = 4096
 
 
@@ -55,6 +58,7 @@ def site_door(address: Address, identity: Identity, memory: Path) -> Door:
         folder=str(memory),
         address=str(address),
         certificate=identity.authority_file.read_text(),
+        heartbeat_s=HEARTBEAT_S,
         own_key=identity.key_file.read_text(),
         own_certificate=identity.certificate_file.read_text(),
     )
