@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.local import Local
 from orchestrator.outcome import Plan
 from orchestrator.spec import Spec
+from orchestrator.spec.stages import continued
 from orchestrator.verbs import verb_of
 from orchestrator.workers import needs_of, room_for
 
@@ -23,7 +25,7 @@ def plan(spec: Spec, address: str | None) -> Plan:
     state = Path(spec.state).resolve()
     return Plan(
         task=spec.task,
-        rows=[*verb.plan(spec, local), *verb.describe(spec)],
+        rows=[*verb.plan(spec, local), *verb.describe(spec), *_stages(spec)],
         parameters=local.parameters(),
         cluster=address or "this machine",
         needs={"CPU": sum(need.cpu for need in needs), "GPU": sum(need.gpu for need in needs)},
@@ -31,3 +33,12 @@ def plan(spec: Spec, address: str | None) -> Plan:
         state=state,
         tracking_uri=spec.tracking_uri(state) if spec.tracking.enabled else "",
     )
+
+
+def _stages(spec: Spec) -> Iterator[tuple[str, str]]:
+    """The later stages of a chain, a row each."""
+    before = spec.verb
+    for number, stage in enumerate(spec.then, start=1):
+        later = continued(spec, number, f"the {before}", {})
+        yield f"then {stage.verb}", "; ".join(f"{name} {value}" for name, value in verb_of(later).describe(later))
+        before = stage.verb
