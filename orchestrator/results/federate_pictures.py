@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from orchestrator.records import Row
@@ -26,6 +27,8 @@ def draw_histogram(histogram: Tensor, labels: Tensor, file: Path) -> None:
         axes.bar(range(clients), histogram[:, column].tolist(), bottom=foot.tolist(), color=colour, label=name)
         foot = foot + histogram[:, column]
     axes.set(xlabel="client", ylabel="samples", title=f"{int(histogram.sum()):,} samples of {classes} classes")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.margins(y=0.05)
     if classes <= 20:
         figure.legend(loc="outside right upper", title="class", fontsize="small")
     figure.savefig(file)
@@ -40,6 +43,7 @@ def draw_rounds(rounds: Sequence[Row], evaluations: Sequence[Row], file: Path) -
     for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
         panel(axes, [*rounds, *evaluations])
         axes.set_xlabel("round")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
     figure.savefig(file)
 

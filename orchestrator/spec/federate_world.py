@@ -64,16 +64,15 @@ def _labels(federate: Federate, train: object, validation: object) -> Iterator[C
 
 
 def _start(spec: Spec, federate: Federate, start: str) -> Iterator[Complaint]:
-    """The model must be there, and of the same arguments."""
+    """The model must be there, and be of the same arguments if it says of which."""
     from orchestrator.errors import BadInput
-    from orchestrator.local import arguments_of
-    from orchestrator.sources import model_file
+    from orchestrator.sources import find_models
 
     try:
-        arguments = arguments_of(model_file(start, Path(spec.state)))
+        model = find_models(start, Path(spec.state), spec.tracking_uri(Path(spec.state)))[0]
     except BadInput as error:
-        yield complaint(("federate", "start"), f"is {start!r}: {str(error).rstrip('.')}.")
+        yield complaint(("federate", "start"), f"{str(error).rstrip('.')}.")
         return
-    if arguments != federate.model:
-        why = f"is a model with the arguments {arguments}, but federate.model is {federate.model}. Give the same."
+    if model.arguments is not None and model.arguments != federate.model:
+        why = f"is a model with the arguments {model.arguments}, but federate.model is {federate.model}. Give the same."
         yield complaint(("federate", "start"), why, ("federate", "model"))

@@ -114,7 +114,8 @@ def _given(spec: Spec) -> Mapping[str, Path]:
         return {}
     from orchestrator.sources import model_file
 
-    return {"start": model_file(start, Path(spec.state))}
+    state = Path(spec.state)
+    return {"start": model_file(start, state, spec.tracking_uri(state))}
 
 
 def _results(finished: Finished) -> Results:

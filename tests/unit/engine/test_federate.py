@@ -100,3 +100,12 @@ def test_fedlaw_without_epochs_on_the_server_is_fedavg_bit_for_bit(tmp_path: Pat
     rules: list[Any] = [{"fedlaw": {"epochs": 0}}, "fedavg", {"fine_tuning": {"epochs": 0}}]
     hashes = {start(federated(tmp_path, aggregation=rule), open_pool=inline).weights_sha256 for rule in rules}
     assert len(hashes) == 1
+
+
+def test_it_goes_on_from_a_model_that_was_there_before(tmp_path: Path) -> None:
+    first = start(federated(tmp_path, rounds=4), open_pool=inline, name="before")
+    assert first.model_file is not None
+    for source in ("run:before", str(first.model_file)):
+        second = start(federated(tmp_path, rounds=1, start=source), open_pool=inline)
+        assert second.metrics["test_accuracy"] > first.metrics["test_accuracy"] - 0.1
+        assert replay(second.folder).same
