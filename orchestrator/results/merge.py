@@ -78,7 +78,7 @@ def _printed(rows: Sequence[MergeRow], chosen: Entry, source: Entry, judged: Jud
 
 def _figures(entry: Entry) -> str:
     named = {f"{split}_{name}": value for split, metrics in entry.metrics.items() for name, value in metrics.items()}
-    return ", ".join(metric(name, value) for name, value in named.items())
+    return ", ".join(metric(name, value) for name, value in sorted(named.items(), reverse=True))
 
 
 def _manifest(finished: Finished, strategy: Merging, chosen: Entry) -> Mapping[str, Any]:

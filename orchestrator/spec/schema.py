@@ -56,13 +56,17 @@ def _at(keys: Keys) -> tuple[Mapping[str, Any], ...]:
     """The schemas, references and alternatives resolved, any of which a value at these keys must meet."""
     found = _branches(json_schema())
     for key in keys:
-        found = tuple(
-            inner
-            for schema in found
-            if key in schema.get("properties", {})
-            for inner in _branches(schema["properties"][key])
-        )
+        found = tuple(branch for schema in found for branch in _inside(schema, key))
     return found
+
+
+def _inside(schema: Mapping[str, Any], key: str | int) -> tuple[Mapping[str, Any], ...]:
+    """What may stand at a key of a mapping, or at a number of a list; () if nothing is known of it."""
+    if isinstance(key, int):
+        inner = schema.get("items")
+    else:
+        inner = schema.get("properties", {}).get(key) or schema.get("additionalProperties")
+    return _branches(inner) if isinstance(inner, dict) else ()
 
 
 def _branches(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
@@ -89,5 +93,6 @@ def _phrase(schema: Mapping[str, Any]) -> str:
         "string": "non-empty text" if schema.get("minLength") else "text",
         "null": "null",
         "object": "a mapping of names to values",
+        "array": "a list",
     }
     return f"{words.get(schema.get('type', ''), ANYTHING)} {limits}".rstrip()

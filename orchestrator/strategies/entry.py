@@ -42,7 +42,7 @@ class Entry:
     def made(self, told: Told) -> None:
         """Its merge is done; what the work counted is the note."""
         self.weights = told.result.outputs["weights"]
-        self.note = ", ".join(f"{name} {value:.4g}" for name, value in told.result.metrics.items())
+        self.note = ", ".join(f"{name} {value:.4g}" for name, value in sorted(told.result.metrics.items()))
 
     def take_over(self, other: Entry) -> None:
         """It is the same model as another one, and judged with it."""

@@ -49,6 +49,7 @@ class State:
     candidates: list[Entry] = field(default_factory=list)
     soup: GreedySoup | None = None
     out: dict[int, str] = field(default_factory=dict)
+    trained: int = 0  # trials that are done
     chosen: int = -1  # the best candidate so far
     best_source: int = -1
 
@@ -89,6 +90,7 @@ class Merging:
                 raise RunFailed(reason, traceback=failure.traceback)
             elif told.work.kind in ("init", "trial"):
                 self._made_source(name, told)
+                rows.extend(self._trained(told))
             elif told.work.kind == "predict":
                 self._entry(name).predictions = told.result.outputs["predictions"]
             else:
@@ -208,6 +210,14 @@ class Merging:
     def _start_epochs(self) -> float:
         return 0.0 if self.settings.parents is None else self.settings.parents.start_epochs
 
+    def _trained(self, told: Told) -> Iterable[Row]:
+        """Of a trial, its part of the progress."""
+        if told.work.kind != "trial":
+            return ()
+        self._state.trained += 1
+        loss = {"train_loss": told.result.metrics["train_loss"]} if "train_loss" in told.result.metrics else {}
+        return [self._row(loss)]
+
     def _begin_candidates(self) -> None:
         state = self._state
         diverged = [entry.label for entry in state.sources if not entry.weights]
@@ -299,10 +309,11 @@ class Merging:
                 for guess in state.soup.speculations():
                     self._soup_of(guess, speculative=True)
                 return
+            newest = state.sources[members[-1]].label
             if state.soup.judged(self._score(entry)):
-                entry.note = f"source {members[-1]} makes it better"
+                entry.note = f"{newest} makes it better"
             else:
-                entry.note = f"source {members[-1]} does not make it better, and is left out"
+                entry.note = f"{newest} does not make it better, and is left out"
             self._compare(entry)
 
     def _soup_of(self, members: Sequence[int], *, speculative: bool = False) -> Entry:
@@ -370,7 +381,7 @@ class Merging:
             self._compare(entry)
         if state.best_source >= 0:
             self._grow_soup()
-        rows = [Row(self._count, {"judged": float(self._count), self._figure: self._value(entry)})]
+        rows = [self._row({self._figure: self._value(entry)})]
         soup_done = state.soup is None or state.soup.next is None
         if state.best_source >= 0 and soup_done and all(candidate.judged for candidate in self.candidates):
             rows.extend(self._begin_test())
@@ -386,10 +397,10 @@ class Merging:
                 entry.weights = NONE
         return () if state.samples["test"] else self._tested()
 
-    @property
-    def _count(self) -> int:
-        """Of all that is judged."""
-        return sum(entry.judged and not entry.speculative for _, entry in self._named())
+    def _row(self, figures: Mapping[str, float]) -> Row:
+        """progress: models trained and models judged."""
+        judged = sum(entry.judged and not entry.speculative for _, entry in self._named())
+        return Row(self._state.trained + judged, {"progress": float(self._state.trained + judged), **figures})
 
     def _compare(self, entry: Entry) -> None:
         """Whether it is the best so far; the weights of those that are not are let go."""
@@ -415,7 +426,7 @@ class Merging:
             for split, named in source.metrics.items()
             for name, value in named.items()
         }
-        return [Row(self._count + 1, {"judged": float(self._count), **before, **figures})]
+        return [self._row({**before, **figures})]
 
     @property
     def _figure(self) -> str:

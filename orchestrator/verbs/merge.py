@@ -59,7 +59,8 @@ def _goal(spec: Spec) -> Goal:
     merge = _section(spec)
     sources = merge.most_sources
     candidates = sum(sources if name == "greedy_soup" else 1 for name, _ in merge.grid)
-    return Goal("judged", sources + candidates, "models judged")
+    trained = 0 if merge.parents is None else merge.parents.count + (merge.parents.start_epochs > 0)
+    return Goal("progress", trained + sources + candidates, "models trained and judged" if trained else "models judged")
 
 
 def _plan(spec: Spec, local: Local) -> Pairs:
@@ -71,7 +72,8 @@ def _describe(spec: Spec) -> Pairs:
     merge = _section(spec)
     if merge.parents is not None:
         parents = merge.parents
-        sources = f"{parents.count} trained here, {parents.epochs:g} epochs from one start of {parents.start_epochs:g}"
+        sources = f"{parents.count} trained here, {_epochs(parents.epochs)} each, from one start of"
+        sources = f"{sources} {_epochs(parents.start_epochs)}"
     else:
         sources = ", ".join(
             source if isinstance(source, str) else source.name or source.path for source in merge.sources
@@ -84,6 +86,10 @@ def _describe(spec: Spec) -> Pairs:
         ("candidates", candidates if tries == len(merge.method) else f"{candidates}: {tries} settings"),
         ("chosen by", f"{merge.metric} on validation data, {'most' if merge.mode == 'max' else 'least'}"),
     ]
+
+
+def _epochs(count: float) -> str:
+    return f"{count:g} epoch{'' if count == 1 else 's'}"
 
 
 def _given(spec: Spec) -> Mapping[str, Path]:
