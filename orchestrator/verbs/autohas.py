@@ -111,11 +111,14 @@ def _describe(spec: Spec) -> str:
 
 
 def _results(finished: Finished) -> Results:
+    from orchestrator.results.policy import write_policy  # matplotlib, only where a picture is drawn
+
     autohas, search = finished.strategy, section_of(finished.spec)
     assert isinstance(autohas, Autohas)
     course = autohas.settings.final.course
     rows = rows_of(autohas.table, search.keep, course)
     children = write_trials(finished, autohas.table, rows)
+    write_policy(finished.history(), finished.files.results)
     best = autohas.finale.confirmation.ranking()[0]
     runs = len(rows) // len(autohas.finale.confirmation.configs)
     tags = {"ripieno.chosen": json.dumps(best.config)}

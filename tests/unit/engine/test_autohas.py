@@ -26,7 +26,7 @@ def searched(state: Path, space: Any = BOTH, **options: Any) -> Spec:
             "task": "tests.support.digits_task:Digits",
             "search": {
                 "workers": 4,
-                "epochs": 2,
+                "epochs": 4,
                 "space": space,
                 "method": {"autohas": {"updates": 8, "steps": 10, **options}},
                 "optimizer": {"name": "sgd", "lr": 0.1},
@@ -56,12 +56,16 @@ def test_a_stormy_search_ends_with_a_model_and_gives_the_bits_of_its_replay(
     assert replay(outcome.folder).same
 
 
-def test_a_search_in_this_process_leaves_table_picture_and_models(tmp_path: Path) -> None:
+def test_a_search_in_this_process_leaves_tables_pictures_and_models(tmp_path: Path) -> None:
     outcome = start(searched(tmp_path), open_pool=inline)
     table = pa.ipc.open_file(pa.memory_map(str(outcome.folder / "results" / "trials.arrow"))).read_all()
     assert table.num_rows == 4
     assert sorted(rank for rank in table["rank"].to_pylist() if rank) == [1, 2, 3]
-    assert (outcome.folder / "results" / "trials.png").stat().st_size > 1000
+    policy = pa.ipc.open_file(pa.memory_map(str(outcome.folder / "results" / "policy.arrow"))).read_all()
+    assert policy["update"].to_pylist() == list(range(1, 9))
+    assert all(0 < confidence < 1 for confidence in policy["confidence"].to_pylist())
+    for picture in ("trials.png", "policy.png"):
+        assert (outcome.folder / "results" / picture).read_bytes().startswith(b"\x89PNG")
     models = sorted((outcome.folder / "models").iterdir())
     assert [file.name[:3] for file in models] == ["01-", "02-", "03-"]
     assert arguments_of(models[0])["width"] in (8, 32)
