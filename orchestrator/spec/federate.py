@@ -59,7 +59,7 @@ class FedLawOptions(Section):
     lr: float = Field(default=0.02, gt=0, description="of Adam on the server; 0.005 is the paper's")
     epochs: int = Field(default=20, ge=0, description="passes over the proxy set; 0 is fedavg, bit for bit")
     batch_size: int = Field(default=128, ge=1, description="samples of the proxy set in one step")
-    limit: float = Field(default=0.7, ge=0, description="largest |ln gamma|")
+    limit: float = Field(default=0.7, ge=0, description="how far ln gamma may go from 0")
 
 
 class FineTuningOptions(Section):
