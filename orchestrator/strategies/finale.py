@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.errors import RunFailed
-from orchestrator.records import Counts, Json, Model, Place, Ref, Row, Told, Work
+from orchestrator.records import Counts, Model, Ref, Row, Told, Work
 from orchestrator.searching.score import WORST
 from orchestrator.searching.space import Config
 from orchestrator.strategies.chains import Chain, Course
 from orchestrator.strategies.confirmation import Confirmation
-from orchestrator.strategies.evaluation import Evaluation
+from orchestrator.strategies.final_test import FinalTest
 from orchestrator.strategies.trial_table import Status, Trial, TrialTable
 
 
@@ -37,9 +37,7 @@ class Finale:
     confirmation: Confirmation = field(default_factory=Confirmation)
     table: TrialTable = field(default_factory=TrialTable)
     steps: int = 0  # works told
-    model: Model | None = None
-    evaluation: Evaluation | None = None
-    done: bool = False
+    test: FinalTest | None = None
 
     @classmethod
     def begun(cls, configs: Sequence[Config], test_samples: int, settings: FinaleSettings, now_s: float) -> Finale:
@@ -54,23 +52,14 @@ class Finale:
         works: list[Work] = []
         while (work := self.confirmation.ask(first_id + len(works), settings.course)) is not None:
             works.append(work._replace(round=round_, counts=Counts.ASIDE))
-        if self.evaluation is not None and self.model is not None:
-            inputs = {"weights": self.model.weights}
-            for start, count in self.evaluation.parts_to_ask():
-                params: Mapping[str, Json] = {
-                    "split": "test",
-                    "start": start,
-                    "count": count,
-                    "model": self.model.arguments,
-                }
-                number = first_id + len(works)
-                works.append(Work(number, round_, "evaluate", inputs, params, Place(), Counts.ASIDE))
+        if self.test is not None:
+            works.extend(self.test.ask(first_id + len(works), round_))
         return works
 
     def tell(self, told: Told, settings: FinaleSettings) -> list[Row]:
         """Figures by the number of works told. Raises RunFailed: not one configuration can be used."""
-        if told.work.kind == "evaluate":
-            return self._evaluated(told)
+        if self.test is not None:
+            return self.test.tell(told)
         self.steps += 1
         course = settings.course
         value = course.value(told)
@@ -89,8 +78,17 @@ class Finale:
     def held(self) -> Iterator[Ref]:
         yield from self.confirmation.held()
         yield from self.table.held()
-        if self.model is not None:
-            yield self.model.weights
+        if self.test is not None:
+            yield self.test.model.weights
+
+    @property
+    def model(self) -> Model | None:
+        """The chosen one."""
+        return self.test.model if self.test is not None else None
+
+    @property
+    def done(self) -> bool:
+        return self.test is not None and self.test.done
 
     def _ended(self, chain: Chain, told: Told, settings: FinaleSettings) -> None:
         good = settings.course.score(settings.course.value(told))
@@ -107,21 +105,7 @@ class Finale:
             raise RunFailed(f"{reason}. Look for smaller learning rates, or set clip_norm")
         arguments = course.training.of(best.config)["model"]
         assert isinstance(arguments, Mapping)
-        self.model = Model(best.weights, arguments)
-        if self.test_samples:
-            self.evaluation = Evaluation("test", self.steps, best.weights, self.test_samples, together=True)
-        self.done = not self.test_samples
+        self.test = FinalTest.of(Model(best.weights, arguments), self.test_samples, self.steps)
         return Row(
             self.steps, {"chosen": float(best.candidate), f"validation_{course.metric}": course.shown(best.score)}
         )
-
-    def _evaluated(self, told: Told) -> list[Row]:
-        assert self.evaluation is not None
-        if told.result.failure is not None:
-            self.evaluation.failed(told.work, told.result.failure)
-            return []
-        self.evaluation.came(told)
-        if not self.evaluation.complete:
-            return []
-        self.done = True
-        return [Row(self.steps, self.evaluation.metrics())]

@@ -64,6 +64,7 @@ class TrialTable:
 
     trials: dict[int, Trial] = field(default_factory=dict)
     kept: list[Kept] = field(default_factory=list)
+    judged: int = 0  # trials with a first result
 
     def begin(self, segment: Segment, now_s: float) -> Chain:
         """The segment's training."""
@@ -89,6 +90,7 @@ class TrialTable:
     def ended(self, chain: Chain, status: Status, score: float) -> None:
         """Its segment is over; with weights, they are kept until `keep` lets go of them."""
         trial = self.trials[chain.key]
+        self.judged += trial.segments == 0
         trial.status, trial.score, trial.segments = status, max(trial.score, score), trial.segments + 1
         if chain.weights:
             kept = Kept(chain.key, chain.at, chain.config, score, chain.weights, chain.optimizer, chain.worker)
@@ -111,11 +113,6 @@ class TrialTable:
             if kept.score > WORST:
                 firsts.setdefault(kept.trial, kept)
         return list(firsts.values())[:count]
-
-    @property
-    def judged(self) -> int:
-        """Trials with a first result."""
-        return sum(trial.segments > 0 for trial in self.trials.values())
 
     def close(self) -> None:
         """The search is over."""

@@ -10,13 +10,13 @@ import msgspec
 
 from orchestrator.errors import RunFailed
 from orchestrator.protocols import Idle
-from orchestrator.records import AGGREGATOR, WORKER, Counts, Json, Model, Place, Ref, Row, Told, Work
+from orchestrator.records import AGGREGATOR, Counts, Json, Model, Place, Ref, Row, Told, Work
 from orchestrator.searching.score import WORST
 from orchestrator.searching.searcher import Searcher
 from orchestrator.searching.space import Config
 from orchestrator.strategies.chains import VALIDATION, Chain, Chains, Course
 from orchestrator.strategies.confirmation import Confirmation
-from orchestrator.strategies.evaluation import Evaluation
+from orchestrator.strategies.final_test import FinalTest
 from orchestrator.strategies.trial_table import Status, TrialTable
 
 
@@ -24,8 +24,7 @@ class Phase(StrEnum):
     INIT = "init"  # the data are counted
     SEARCH = "search"  # trials train as the searcher says
     CONFIRM = "confirm"  # the best train once more
-    TEST = "test"  # the chosen one is evaluated
-    DONE = "done"
+    TEST = "test"  # the chosen one is evaluated, if there are test data
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class State:
     candidates: list[int] = field(default_factory=list)  # trials that are confirmed
     confirmation: Confirmation = field(default_factory=Confirmation)
     chosen: Chosen | None = None
-    evaluation: Evaluation | None = None
+    test: FinalTest | None = None
 
 
 class Trials:
@@ -86,18 +85,18 @@ class Trials:
         state, works = self._state, list[Work]()
         if state.phase is Phase.INIT and not state.asked:
             state.asked = True
-            works.append(self._work("init", {}, self._model(self.settings.first), AGGREGATOR, Counts.REQUIRED))
+            params = {"model": self._arguments(self.settings.first)}
+            works.append(Work(state.next_id, 0, "init", {}, params, Place(role=AGGREGATOR), Counts.REQUIRED))
+            state.next_id += 1
         elif state.phase in (Phase.SEARCH, Phase.CONFIRM):
             for _ in range(sum(idle[worker] for worker in idle)):
                 if (work := self._next()) is None:
                     break
                 works.append(work)
                 state.next_id += 1
-        elif state.evaluation is not None:
-            for start, count in state.evaluation.parts_to_ask():
-                part: Mapping[str, Json] = {"split": "test", "start": start, "count": count}
-                params, inputs = {**part, **self._model(self.chosen.config)}, {"weights": state.evaluation.weights}
-                works.append(self._work("evaluate", inputs, params, WORKER, Counts.ASIDE))
+        elif state.test is not None:
+            works.extend(state.test.ask(state.next_id, 0))
+            state.next_id += len(works)
         return works
 
     def tell(self, results: Sequence[Told]) -> Sequence[Row]:
@@ -106,8 +105,8 @@ class Trials:
             state.now_s = max(state.now_s, told.result.received_s)
             if told.work.kind == "trial":
                 rows.append(self._trained(told))
-            elif told.work.kind == "evaluate":
-                rows.extend(self._evaluated(told))
+            elif state.test is not None:
+                rows.extend(state.test.tell(told))
             else:
                 state.test_samples = int(told.result.metrics["test_samples"])
                 state.phase = Phase.SEARCH
@@ -119,7 +118,7 @@ class Trials:
 
     @property
     def finished(self) -> bool:
-        return self._state.phase is Phase.DONE
+        return self._state.test is not None and self._state.test.done
 
     @property
     def model(self) -> Model | None:
@@ -127,7 +126,7 @@ class Trials:
         if self._state.chosen is None and not self.table.best(1):
             return None
         chosen = self.chosen
-        return Model(chosen.weights, self._model(chosen.config)["model"])
+        return Model(chosen.weights, self._arguments(chosen.config))
 
     @property
     def chosen(self) -> Chosen:
@@ -173,17 +172,11 @@ class Trials:
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
-    def _work(
-        self, kind: str, inputs: Mapping[str, Ref], params: Mapping[str, Json], role: str, counts: Counts
-    ) -> Work:
-        self._state.next_id += 1
-        return Work(self._state.next_id - 1, 0, kind, inputs, params, Place(role=role), counts)
-
-    def _model(self, config: Config) -> Mapping[str, Mapping[str, Json]]:
-        """Params "model" of a configuration."""
-        model = self.settings.course.training.of(config)["model"]
-        assert isinstance(model, Mapping)
-        return {"model": model}
+    def _arguments(self, config: Config) -> Mapping[str, Json]:
+        """Of the task's model, in a configuration."""
+        arguments = self.settings.course.training.of(config)["model"]
+        assert isinstance(arguments, Mapping)
+        return arguments
 
     def _next(self) -> Work | None:
         """Of a chain that is ready, else of the searcher's next segment, if it has one now."""
@@ -260,20 +253,7 @@ class Trials:
             if best.score > WORST:
                 trial, config = state.candidates[best.candidate], dict(best.config)
                 chosen = Chosen(trial, config, best.score, best.weights, confirmed=True)
-        state.chosen, samples = chosen, state.test_samples
-        state.evaluation = Evaluation("test", state.steps, chosen.weights, samples, together=True) if samples else None
-        state.phase = Phase.TEST if samples else Phase.DONE
+        state.chosen, model = chosen, Model(chosen.weights, self._arguments(chosen.config))
+        state.test, state.phase = FinalTest.of(model, state.test_samples, state.steps), Phase.TEST
         metric = f"{VALIDATION}{course.metric}"
         return Row(state.steps, {"chosen_trial": float(chosen.trial), metric: course.shown(chosen.score)})
-
-    def _evaluated(self, told: Told) -> Sequence[Row]:
-        state = self._state
-        assert state.evaluation is not None
-        if told.result.failure is not None:
-            state.evaluation.failed(told.work, told.result.failure)
-            return ()
-        state.evaluation.came(told)
-        if not state.evaluation.complete:
-            return ()
-        state.phase = Phase.DONE
-        return [Row(state.steps, state.evaluation.metrics())]

@@ -16,7 +16,7 @@ from orchestrator.searching.searcher import Checkpoint, Scope, Segment
 @dataclass(slots=True)
 class Rung:
     scores: dict[int, float] = field(default_factory=dict)  # of all that got here
-    promoted: list[int] = field(default_factory=list)
+    promoted: dict[int, None] = field(default_factory=dict)  # in that order
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class Asha:
         state = self._state
         for number in range(len(self._rungs) - 2, -1, -1):
             for trial in self._best(state.rungs[number]):
-                state.rungs[number].promoted.append(trial)
+                state.rungs[number].promoted[trial] = None
                 return self._segment(trial, number + 1)
         if state.begun == self._scope.trials:
             return None
