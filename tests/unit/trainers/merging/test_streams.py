@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ from trainers.merging.shards import MANIFEST, sha256_of
 from trainers.merging.sources import INDEX
 
 MIB = 1 << 20
+ROOT = Path(__file__).parents[4]
 
 
 def model(seed: int) -> dict[str, Tensor]:
@@ -120,6 +122,16 @@ def test_bytes_are_told_in_the_unit_that_people_use() -> None:
         "2 MB",
         "1.34 GB",
     ]
+
+
+def test_what_the_manual_shows_merges_three_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shown,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/pages/merge.md").read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("base", "code", "math")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(b"".join(encode(model(seed))))
+    exec(compile(shown, "merge.md", "exec"), {})
+    assert json.loads((tmp_path / "merged" / MANIFEST).read_bytes())["method"] == "ties"
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux to measure the peak of memory")
