@@ -151,11 +151,12 @@ class Core:
     def lasting(self, wake: Wake) -> list[Ref]:
         """Of the values that a wake brings, before it is handled, those that could not be made again."""
         flights = self._placement.flights
+        answered = ((event, flights.get(event.work_id)) for event in wake.events if isinstance(event, Result))
         return [
             ref
-            for event in wake.events
-            if isinstance(event, Result) and event.work_id in flights and flights[event.work_id].work.lasting
-            for ref in event.outputs.values()
+            for result, flight in answered
+            if flight is not None and flight.work.lasting and flight.attempt == result.attempt
+            for ref in result.outputs.values()
         ]
 
     def unfinished(self) -> Iterator[Work]:

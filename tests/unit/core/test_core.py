@@ -334,3 +334,21 @@ def test_a_state_of_every_kind_survives_json() -> None:
     assert json.loads(json.dumps(other.state_dict())) == state
     assert other.outstanding == stage.core.outstanding
     assert other.held() == stage.core.held()
+
+
+def test_a_busy_worker_that_may_not_be_asked_does_not_count_as_present() -> None:
+    """As where the clients of a round are all asked at once: nobody else will answer, however busy."""
+    stage = Stage(Script(gradient(0), gradient(1), gradient(2, round_=1), gradient(3, round_=1)), WaitFor(9))
+    stage.wake(answer(0, "a"))
+    stage.wake(answer(1, "b"))
+    assert [evidence.present for evidence in stage.quorum.seen] == [2]
+    assert stage.told() == [0, 1]
+
+
+def test_of_a_wake_only_outputs_of_lasting_work_that_is_out_are_lasting() -> None:
+    stage = Stage(Script(gradient(0)._replace(lasting=True), gradient(1), gradient(2)), WaitFor(9))
+    repeated = answer(0, "a", attempt=2)
+    wake = Wake(1.0, (answer(0, "a"), answer(1, "b"), repeated, answer(7, "a")))
+    assert stage.core.lasting(wake) == ["0.gradient"]
+    stage.core.handle(wake)
+    assert stage.core.lasting(wake) == []
