@@ -148,7 +148,18 @@ def _refresh_ms(workers: int) -> float:
     taken_ms = []
     for round_ in range(1, 41):
         evidence = Evidence(
-            round_, 0.0, 40.0 + round_, workers, workers, 1, trips, arrivals, dict.fromkeys(trips, 0.1), signals, memory, 0
+            round_,
+            0.0,
+            40.0 + round_,
+            workers,
+            workers,
+            1,
+            trips,
+            arrivals,
+            dict.fromkeys(trips, 0.1),
+            signals,
+            memory,
+            0,
         )
         started = time.perf_counter()
         decision = quorum.decide(evidence)
