@@ -13,6 +13,7 @@ from orchestrator.errors import RunFailed
 from orchestrator.protocols import Idle
 from orchestrator.records import AGGREGATOR, Cause, Counts, Failure, Json, Late, Model, Place, Ref, Row, Told, Work
 from orchestrator.strategies.federated import (
+    COMES_BACK,
     NONE,
     START,
     FederationSettings,
@@ -45,6 +46,7 @@ class State:
     begun: int = 0  # pieces of the first work that are not in yet
     asks: int = 0  # clients drawn so far
     failures: int = 0  # of clients since an update came in
+    resting: dict[str, None] = field(default_factory=dict)  # sites that failed since the last version
     weights: Ref = NONE
     partition: Ref = NONE
     out: dict[int, tuple[str, int]] = field(default_factory=dict)  # work id -> client, version it started from
@@ -159,7 +161,7 @@ class BufferedFederation:
 
     def _candidates(self, idle: Idle) -> Sequence[str]:
         state, settings = self._state, self.settings
-        busy = {client for client, _ in state.out.values()} | {sent.client for sent in state.buffer}
+        busy = {client for client, _ in state.out.values()} | {sent.client for sent in state.buffer} | {*state.resting}
         clients = (str(number) for number in range(settings.population)) if settings.simulated else sorted(idle)
         return [client for client in clients if client not in busy]
 
@@ -227,6 +229,10 @@ class BufferedFederation:
     def _failed(self, client: str, failure: Failure) -> None:
         state = self._state
         state.failures += failure.cause is not Cause.PREEMPTED
+        if not self.settings.simulated and failure.cause not in COMES_BACK:
+            state.resting[client] = None  # else it would be asked, and fail, again and again while others train
+        if not state.out and not state.buffer:
+            state.resting.clear()  # nobody else would bring the next version
         if state.failures >= FAILURES:
             reason = f"{FAILURES} clients in a row failed, the last, {client}, with {failure.cause}"
             raise RunFailed(f"{reason}: {failure.message}", traceback=failure.traceback)
@@ -240,6 +246,7 @@ class BufferedFederation:
             {**figures(state.version, state.combining, told.result.metrics), "too_stale": float(state.too_stale)},
         )
         state.combining, state.combination, state.too_stale = [], -1, 0
+        state.resting.clear()
         if state.version >= rounds.rounds:
             more = state.judging.begin("test", state.version, state.weights)
             state.phase = Phase.TEST if more else Phase.DONE

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from math import sqrt
 from typing import Any
 
-from orchestrator.records import Json, Ref, Told
+from orchestrator.records import Cause, Json, Ref, Told
 from orchestrator.strategies.evaluation import Evaluation
 
 NONE = Ref("")
 START = Ref("given.start")
 """The weights that a federation starts from, if it does not from fresh ones."""
+
+COMES_BACK = (Cause.LOST_WORKER, Cause.LOST_NODE, Cause.PREEMPTED, Cause.TIMEOUT)
+"""Why a real site may fail and be asked again before the next version."""
 
 NOT_SHOWN = ("sum_norm2", "mean_norm2")
 """Figures of a round that are for the quorum only."""

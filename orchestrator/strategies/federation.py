@@ -13,6 +13,7 @@ from orchestrator.errors import RunFailed
 from orchestrator.protocols import Idle
 from orchestrator.records import AGGREGATOR, Cause, Counts, Failure, Json, Model, Place, Ref, Row, Told, Work
 from orchestrator.strategies.federated import (
+    COMES_BACK,
     NONE,
     START,
     FederationSettings,
@@ -26,7 +27,6 @@ from orchestrator.strategies.federated import (
 )
 
 ATTEMPTS = 3  # of a round in which every client failed, then the run ends
-COMES_BACK = (Cause.LOST_WORKER, Cause.LOST_NODE, Cause.PREEMPTED, Cause.TIMEOUT, Cause.BAD_REPLY)
 
 
 class Phase(StrEnum):
@@ -228,7 +228,7 @@ class Federation:
         if client is None or state.phase is not Phase.ROUND:
             return  # its round is over
         if not self.settings.simulated and failure.cause in COMES_BACK:
-            state.asked.pop(client, None)  # it may try again
+            state.asked.pop(client, None)  # it may try again; another cause it would only repeat, thousands of times
         if state.out:
             return
         state.asked.clear()

@@ -245,6 +245,20 @@ def test_real_sites_are_pinned_and_their_updates_last() -> None:
     assert strategy.partition == ""
 
 
+@pytest.mark.parametrize("buffered", [False, True], ids=["rounds", "buffered"])
+def test_a_site_whose_answers_are_refused_is_asked_once_a_version_and_the_others_go_on(buffered: bool) -> None:
+    chosen = federate.settings("fedlaw", asked=5, needed=4, real=True)
+    strategy = BufferedFederation(chosen) if buffered else Federation(chosen)
+    history = run(
+        strategy,
+        make_quorum("first") if buffered else make_quorum("static", k=4),
+        fails=lambda work: Cause.BAD_REPLY if work.params.get("client") == "worker-3" else None,
+    )
+    asked = [work for work in history.works.values() if work.params.get("client") == "worker-3"]
+    assert len(history.rounds()) == 8
+    assert 0 < len(asked) <= 9
+
+
 def test_a_site_that_was_lost_may_try_again_in_the_same_round() -> None:
     strategy = Federation(federate.settings("fedlaw", asked=4, needed=4, real=True))
     history = run(strategy, make_quorum("full"), workers=4, faults=Faults(crash=0.15, back_s=0.1))
