@@ -25,7 +25,7 @@ from trainers.flat import FlatModel
 from trainers.tensors import encode
 
 OWN = "tests.support.site_task:OwnDigits"
-UPDATE = {
+UPDATE: dict[str, Any] = {
     "client": "north",
     "simulated": None,
     "epochs": 1,

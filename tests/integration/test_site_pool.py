@@ -132,7 +132,7 @@ names = st.one_of(
     st.text(max_size=20).filter(lambda text: text.isprintable()),
 )
 failures = st.builds(pb.Failure, cause=st.sampled_from([*Cause, "", "?"]), message=st.text(max_size=5))
-bodies = st.one_of(
+bodies: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.builds(
         lambda number, attempt, outputs, metrics, failure: {
             "result": pb.Result(

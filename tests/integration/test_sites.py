@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,7 +26,7 @@ from tests.support.remote_worker import until
 from tests.support.sessions import Came, RawWorker, Recorder, Went, assignment, raw_worker
 from tests.support.sites import HOST, authority, channel_of, door_of, listed
 
-Log: TypeAlias = list[dict[str, Any]]
+Log: TypeAlias = Sequence[MutableMapping[str, Any]]
 NOBODY = Door(run="", secret="", socket="", folder="")
 SITE = {"run": "", "secret": "", "worker": "north"}
 
@@ -173,7 +173,7 @@ def test_who_speaks_no_tls_is_turned_away(server: SessionServer, heard: Recorder
 
 
 def test_the_unix_socket_still_wants_the_secret(server: SessionServer, heard: Recorder) -> None:
-    with raw_worker(server.door, **SITE) as worker:
+    with raw_worker(server.door, None, **SITE) as worker:
         assert worker.hear() is None
     assert heard.quiet()
 

@@ -26,7 +26,7 @@ def write_idx(folder: Path, *, train: int, test: int, first: int = 0) -> Path:
     return folder
 
 
-def _write(file: Path, array: np.ndarray) -> None:  # type: ignore[type-arg]
+def _write(file: Path, array: np.ndarray) -> None:
     header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
     with gzip.open(file, "wb", compresslevel=1) as out:
         out.write(header + array.tobytes())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,11 @@ def test_a_server_has_its_names_and_its_addresses_as_such(authority: Path) -> No
 
 def test_an_expired_certificate_is_told_with_its_day_and_what_to_do(tmp_path: Path) -> None:
     init(tmp_path / "a", ["localhost"], ["north"], days=-3)
-    for load in (lambda: load_site(tmp_path / "a" / "site-north"), lambda: load_server(tmp_path / "a" / "server", "")):
+    loads: list[Callable[[], object]] = [
+        lambda: load_site(tmp_path / "a" / "site-north"),
+        lambda: load_server(tmp_path / "a" / "server", ""),
+    ]
+    for load in loads:
         with pytest.raises(CertificateInvalid, match=r"cert.pem: expired on 20\d\d-\d\d-\d\d; remove it and its key"):
             load()
 
@@ -78,7 +83,7 @@ def test_whatever_does_not_go_together_is_told(authority: Path, tmp_path: Path) 
     site = authority / "site-north"
     other = tmp_path / "other"
     init(other, ["localhost"], ["north"])
-    cases = {
+    cases: dict[str, Callable[[], object]] = {
         "is no site's": lambda: load_site(authority / "server"),
         "is no server's": lambda: load_server(site, "127.0.0.1"),
         "is made out to 127.0.0.1, engine.example and not to 10.0.0.1": lambda: load_server(
