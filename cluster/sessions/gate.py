@@ -25,6 +25,9 @@ CLOSE_S = 1.0
 STRANGERS = 64
 """Handshakes at a time; whoever comes while so many are under way is let go unheard, and may try again."""
 
+CONNECTIONS = 8
+"""Of one site at a time; it needs one, and a second while a broken one is not yet noticed."""
+
 PIECE_BYTES = 1 << 18
 ACCEPT_PAUSE_S = 0.2  # after the system could not give us a connection, for want of descriptors for example
 
@@ -107,13 +110,19 @@ class Gate:
             self._strangers -= 1
         try:
             sites = _sites(transport)
-            if len(sites) == 1:
-                writer = asyncio.StreamWriter(transport, protocol, reader, loop)
-                await self._carry(sites[0], reader, writer)
-            else:
-                log.warning("site_refused", peer=peer, reason="its certificate names no site")
+            if reason := self._objection(sites):
+                log.warning("site_refused", peer=peer, reason=reason)
+                return
+            await self._carry(sites[0], reader, asyncio.StreamWriter(transport, protocol, reader, loop))
         finally:
             transport.abort()
+
+    def _objection(self, sites: tuple[str, ...]) -> str:
+        if len(sites) != 1:
+            return "its certificate names no site"
+        if sum(site == sites[0] for site in self._sites.values()) >= CONNECTIONS:
+            return f"site {sites[0]!r} has {CONNECTIONS} connections already"
+        return ""
 
     async def _carry(self, site: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """To the server and back, until either end has had enough."""

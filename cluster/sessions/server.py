@@ -33,6 +33,7 @@ breaks only with its process: no grace."""
 SILENT_BEATS = 5
 """Heartbeats that may be missed: they come from the worker's Python, which a C extension can hold up for a while."""
 
+STREAMS = 8  # of one connection at a time; a worker needs one
 HELLO_S = 10.0
 CLOSE_S = 2.0
 SOCKET_FILE = ".sessions"
@@ -115,7 +116,8 @@ class SessionServer:
         Path(self._door.socket).unlink(missing_ok=True)
 
     async def _start(self, host: str) -> Door:
-        self._server = grpc.aio.server(options=connection_options(self._heartbeat_s))
+        options = [*connection_options(self._heartbeat_s), ("grpc.max_concurrent_streams", STREAMS)]
+        self._server = grpc.aio.server(options=options)
         add_SessionsServicer_to_server(_Servicer(self._serve), self._server)
         self._server.add_insecure_port(f"unix:{self._door.socket}")
         door = self._door

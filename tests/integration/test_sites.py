@@ -18,6 +18,7 @@ from cluster.certificates import load_server
 from cluster.sessions import Address, Door, EngineGone, Refused, SessionServer, Sites, WorkerSession
 from cluster.sessions.allowance import LEAST_BYTES
 from cluster.sessions.chunks import CHUNK_BYTES
+from cluster.sessions.gate import CONNECTIONS
 from cluster.sessions.peer import SENSELESS
 from cluster.shared_memory import SharedFolder
 from protos import ripieno_pb2 as pb
@@ -159,6 +160,22 @@ def test_a_launched_workers_name_cannot_be_taken_by_a_site_nor_the_other_way_rou
         channel = channel_of(server.sites_at, certificates, certificates / "site-south")
         code, reasons = turned_away(server, channel, worker="south")
     assert (code, reasons) == (grpc.StatusCode.PERMISSION_DENIED, ["a worker of another kind is called south"])
+
+
+def test_one_site_cannot_take_up_all_connections(server: SessionServer, heard: Recorder, certificates: Path) -> None:
+    def channel() -> grpc.Channel:
+        return channel_of(server.sites_at, certificates, certificates / "site-north")
+
+    with ExitStack() as stack:
+        for _ in range(CONNECTIONS):
+            worker = stack.enter_context(raw_worker(NOBODY, channel(), **SITE, process=b"the same"))
+            worker.welcome()
+        code, reasons = turned_away(server, channel(), process=b"the same")
+        assert code is grpc.StatusCode.UNAVAILABLE
+        assert reasons[0] == "site 'north' has 8 connections already"
+        south = channel_of(server.sites_at, certificates, certificates / "site-south")
+        with raw_worker(NOBODY, south, **{**SITE, "worker": "south"}) as other:
+            other.welcome()
 
 
 @pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", secrets.token_bytes(500), b""], ids=["http", "noise", "-"])
