@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import ceil
 
 from orchestrator.searching.declaration import names, read_space
 from orchestrator.searching.space import Choice, Float, Int, Option, Parameter, Space
@@ -49,6 +50,10 @@ def _budgets(search: Search) -> Iterator[Complaint]:
             what = "only one rung is left and nobody is ever compared" if key == "first" else "no member has a turn"
             why = f"is {value:g} but search.epochs is {epochs:g}, so {what}. Use less than {epochs:g}."
             yield complaint(("search", "method", name, key), why, ("search", "epochs"))
+    eta = getattr(options, "eta", None)
+    if eta is not None and search.trials < eta:
+        why = f"is {search.trials} but one in {eta:g} goes on, so nobody ever would. Use trials >= {ceil(eta)}."
+        yield complaint(("search", "trials"), why, ("search", "method"))
     if search.confirm is None or search.method.autohas is not None:  # which has no trials but those that confirm
         return
     if (top := search.confirm.top) > (trials := search.trials):
@@ -90,8 +95,8 @@ def _population(search: Search, pbt: PbtOptions, space: Space) -> Iterator[Compl
         if why:
             yield complaint(keys, f"{why}. Leave it out, or use asha.", ("search", "method"))
     if pbt.quantile and int(pbt.quantile * search.trials + 1e-9) == 0:
-        fewest = -(-1 // pbt.quantile)
-        why = f"is {search.trials}, of which a quantile of {pbt.quantile:g} is nobody. Use trials >= {fewest:.0f}."
+        fewest = ceil(1 / pbt.quantile)
+        why = f"is {search.trials}, of which a quantile of {pbt.quantile:g} is nobody. Use trials >= {fewest}."
         yield complaint(("search", "trials"), why, ("search", "method"))
 
 

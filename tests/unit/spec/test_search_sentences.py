@@ -77,6 +77,7 @@ SENTENCES: list[tuple[dict[str, Any], str]] = [
         {"method": "pbt", "trials": 3},
         "search.trials is 3, of which a quantile of 0.25 is nobody. Use trials >= 4.",
     ),
+    ({"trials": 2, "confirm": None}, "search.trials is 2 but one in 3 goes on, so nobody ever would. Use trials >= 3."),
     ({"method": {"pbt": {"interval": 5}}}, "search.method.pbt.interval is 5 but search.epochs is 3, so no member has"),
     ({"trials": 0}, "search.trials: 0 is not a whole number >= 1."),
     ({"mode": "best"}, "search.mode: 'best' is not one of max, min."),
