@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.searching.searchers import SEARCHERS
 from orchestrator.searching.space import Choice, Float
 from orchestrator.spec import Spec, SpecInvalid, check
+from orchestrator.spec.search import Method
 from tests.support.digits_task import Digits
 
 GOOD: dict[str, Any] = {
@@ -151,3 +154,11 @@ def problems_of(task: str, state: Path, space: Any) -> list[str]:
 class Needy(Digits):
     def model(self, width: int) -> Any:  # type: ignore[override]
         return super().model(width)
+
+
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_every_searcher_can_be_named_and_its_options_are_the_specs(name: str) -> None:
+    options = Method.model_validate(name).options.model_dump()
+    assert options.keys() == signature(SEARCHERS[name]).parameters.keys() - {"scope"}
+    defaults = {option: signature(SEARCHERS[name]).parameters[option].default for option in options}
+    assert options == defaults
