@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from random import Random
 
 import msgspec
@@ -15,46 +14,32 @@ from orchestrator.records import AGGREGATOR, Cause, Counts, Failure, Json, Late,
 from orchestrator.strategies.federated import (
     COMES_BACK,
     NONE,
-    START,
     FederationSettings,
-    Judging,
     Sent,
     combine_inputs,
     combine_params,
     figures,
     local_params,
 )
+from orchestrator.strategies.versions import Phase, Question, Versions
 
 ENDLESS = 1  # the one round of all local updates; version n is made in round ENDLESS + n
 FAILURES = 12  # in a row, of clients, then the run ends
-
-
-class Phase(StrEnum):
-    BEGIN = "begin"  # the first weights are being made, and the partition
-    OPEN = "open"  # clients train
-    TEST = "test"  # all versions are made; the final weights are evaluated
-    DONE = "done"
 
 
 @dataclass(slots=True)
 class State:
     """All that `BufferedFederation` remembers; JSON by msgspec."""
 
-    phase: Phase = Phase.BEGIN
-    version: int = 0
+    versions: Versions = field(default_factory=Versions)
     next_id: int = 0
-    begun: int = 0  # pieces of the first work that are not in yet
     asks: int = 0  # clients drawn so far
     failures: int = 0  # of clients since an update came in
     resting: dict[str, None] = field(default_factory=dict)  # sites that failed since the last version
-    weights: Ref = NONE
-    partition: Ref = NONE
     out: dict[int, tuple[str, int]] = field(default_factory=dict)  # work id -> client, version it started from
     buffer: list[Sent] = field(default_factory=list)  # in order of arrival
-    combining: list[Sent] = field(default_factory=list)  # what the combination that is out is made of
-    combination: int = -1  # its work id
+    combining: list[Sent] = field(default_factory=list)  # what the rule is at, in order of work id
     too_stale: int = 0  # updates left out since the last version
-    judging: Judging = field(default_factory=Judging)
 
 
 class BufferedFederation:
@@ -74,14 +59,11 @@ class BufferedFederation:
 
     def ask(self, idle: Idle) -> Sequence[Work]:
         state = self._state
-        works: list[Work] = []
-        if state.phase is Phase.BEGIN and not state.begun:
-            works.extend(self._begin())
-        elif state.phase is Phase.OPEN:
-            if state.combination < 0 and self._enough(idle):
-                works.append(self._combine())
-            works.extend(self._local_update(client) for client in self._drawn(idle))
-        works.extend(self._evaluate(inputs, params) for inputs, params in state.judging.parts())
+        works = [self._work(question, 0) for question in state.versions.questions(self.settings)]
+        if state.versions.phase is Phase.OPEN:
+            if not state.combining and self._enough(idle):
+                works.append(self._work(self._combine(), ENDLESS + state.versions.number + 1))
+            works.extend(self._work(self._local_update(client), ENDLESS) for client in self._drawn(idle))
         return works
 
     def tell(self, results: Sequence[Told]) -> Sequence[Row]:
@@ -89,12 +71,10 @@ class BufferedFederation:
         for told in results:
             if told.work.kind == "local_update":
                 self._came_back(told)
-            elif told.work.kind == "evaluate":
-                rows.extend(self._evaluated(told))
             elif told.work.kind == "combine":
                 rows.append(self._combined(told))
             else:
-                self._began(told)
+                rows.extend(self._state.versions.told(told))
         return rows
 
     def may_ask(self, worker: str) -> bool:
@@ -102,16 +82,17 @@ class BufferedFederation:
 
     @property
     def finished(self) -> bool:
-        return self._state.phase is Phase.DONE
+        return self._state.versions.phase is Phase.DONE
 
     @property
     def model(self) -> Model | None:
-        return Model(self._state.weights, self.settings.model) if self._state.weights else None
+        weights = self._state.versions.weights
+        return Model(weights, self.settings.model) if weights else None
 
     @property
     def partition(self) -> Ref:
         """Of simulated clients, who has which samples (kind "partition"); "" of real ones."""
-        return self._state.partition
+        return self._state.versions.partition
 
     @property
     def signals(self) -> Mapping[str, float]:
@@ -119,10 +100,8 @@ class BufferedFederation:
 
     def held(self) -> Iterable[Ref]:
         state = self._state
-        held = {state.weights, state.partition, *state.judging.refs()}
+        held = {*state.versions.refs(self.settings)}
         held.update(ref for sent in (*state.buffer, *state.combining) for ref in sent.refs())
-        if self.settings.started and not state.weights:
-            held.add(START)
         return held - {NONE}
 
     def state_dict(self) -> Json:
@@ -134,23 +113,14 @@ class BufferedFederation:
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
-    def _work(
-        self, round_: int, kind: str, inputs: Mapping[str, Ref], params: Mapping[str, Json], place: Place
-    ) -> Work:
+    def _work(self, question: Question, round_: int) -> Work:
         state = self._state
-        counts = {"local_update": Counts.QUORUM, "evaluate": Counts.ASIDE}.get(kind, Counts.REQUIRED)
-        lasting = kind == "local_update" and not self.settings.simulated
+        kind, inputs, params, place, counts = question
         params = {"model": self.settings.model, **params}
+        lasting = kind == "local_update" and not self.settings.simulated
         work = Work(state.next_id, round_, kind, inputs, params, place, counts, Late.KEEP, lasting=lasting)
         state.next_id += 1
         return work
-
-    def _begin(self) -> Iterable[Work]:
-        state, place = self._state, Place(role=AGGREGATOR)
-        state.begun = 1 + self.settings.simulated
-        yield self._work(0, "init", {"given": START} if self.settings.started else {}, {}, place)
-        if self.settings.simulated:
-            yield self._work(0, "partition", {}, {"partition": self.settings.partition}, place)
 
     def _enough(self, idle: Idle) -> bool:
         """Whether the buffer is full, or holds all that can come: everybody is in it."""
@@ -172,46 +142,28 @@ class BufferedFederation:
         if wanted <= 0 or (not settings.simulated and not state.asks and len(idle) < settings.min_workers):
             return ()
         candidates = self._candidates(idle)
-        drawn = Random(f"{settings.seed} clients from draw {state.asks}").sample(
-            candidates, min(wanted, len(candidates))
-        )
+        random = Random(f"{settings.seed} clients from draw {state.asks}")
+        drawn = random.sample(candidates, min(wanted, len(candidates)))
         state.asks += len(drawn)
         return drawn
 
-    def _local_update(self, client: str) -> Work:
+    def _local_update(self, client: str) -> Question:
         state, settings = self._state, self.settings
-        state.out[state.next_id] = (client, state.version)
+        state.out[state.next_id] = (client, state.versions.number)
         place = Place() if settings.simulated else Place(worker=client)
-        params = local_params(settings, client, state.version)
-        return self._work(ENDLESS, "local_update", {"weights": state.weights}, params, place)
+        params = local_params(settings, client, state.versions.number)
+        return Question("local_update", {"weights": state.versions.weights}, params, place, Counts.QUORUM)
 
-    def _combine(self) -> Work:
+    def _combine(self) -> Question:
         """The updates that came first."""
         state, needed = self._state, self.settings.rounds.needed
-        state.combining, state.buffer = sorted(state.buffer[:needed], key=_work_id), state.buffer[needed:]
-        state.combination = state.next_id
-        inputs = combine_inputs(state.combining, state.weights, NONE)
-        params = combine_params(self.settings, state.combining, state.version)
-        return self._work(ENDLESS + state.version + 1, "combine", inputs, params, Place(role=AGGREGATOR))
-
-    def _evaluate(self, inputs: Mapping[str, Ref], params: Mapping[str, Json]) -> Work:
-        everywhere = self._state.phase is Phase.TEST and self.settings.simulated
-        place = Place() if everywhere else Place(role=AGGREGATOR)
-        return self._work(ENDLESS, "evaluate", inputs, params, place)
+        first, state.buffer = state.buffer[:needed], state.buffer[needed:]
+        state.combining = sorted(first, key=lambda sent: sent.work_id)
+        inputs = combine_inputs(state.combining, state.versions.weights, NONE)
+        params = combine_params(self.settings, state.combining, state.versions.number)
+        return Question("combine", inputs, params, Place(role=AGGREGATOR), Counts.REQUIRED)
 
     # -- being told -------------------------------------------------------------------------------------------------
-
-    def _began(self, told: Told) -> None:
-        state, result = self._state, told.result
-        if told.work.kind == "init":
-            state.weights = result.outputs["weights"]
-            splits = ("train", "validation", "test")
-            state.judging.samples = {split: int(result.metrics[f"{split}_samples"]) for split in splits}
-        else:
-            state.partition = result.outputs["partition"]
-        state.begun -= 1
-        if not state.begun:
-            state.phase = Phase.OPEN
 
     def _came_back(self, told: Told) -> None:
         state, failure = self._state, told.result.failure
@@ -220,7 +172,7 @@ class BufferedFederation:
             self._failed(client, failure)
             return
         state.failures = 0
-        if state.version - version > self.max_staleness:
+        if state.versions.number - version > self.max_staleness:
             state.too_stale += 1
             return
         update, base = told.result.outputs["update"], told.work.inputs["weights"]
@@ -238,30 +190,10 @@ class BufferedFederation:
             raise RunFailed(f"{reason}: {failure.message}", traceback=failure.traceback)
 
     def _combined(self, told: Told) -> Row:
-        state, rounds = self._state, self.settings.rounds
-        state.weights = told.result.outputs["weights"]
-        state.version += 1
-        row = Row(
-            state.version,
-            {**figures(state.version, state.combining, told.result.metrics), "too_stale": float(state.too_stale)},
-        )
-        state.combining, state.combination, state.too_stale = [], -1, 0
+        state = self._state
+        state.versions.made(told.result.outputs["weights"], self.settings)
+        metrics = {**told.result.metrics, "too_stale": float(state.too_stale)}
+        row = Row(state.versions.number, figures(state.versions.number, state.combining, metrics))
+        state.combining, state.too_stale = [], 0
         state.resting.clear()
-        if state.version >= rounds.rounds:
-            more = state.judging.begin("test", state.version, state.weights)
-            state.phase = Phase.TEST if more else Phase.DONE
-        elif state.version % rounds.evaluate_every == 0:
-            state.judging.begin("validation", state.version, state.weights)
         return row
-
-    def _evaluated(self, told: Told) -> Sequence[Row]:
-        complete = self._state.judging.told(told)
-        if complete is None:
-            return ()
-        if complete.split == "test":
-            self._state.phase = Phase.DONE
-        return [Row(complete.step, complete.metrics())]
-
-
-def _work_id(sent: Sent) -> int:
-    return sent.work_id

@@ -1,4 +1,4 @@
-"""What synchronous and buffered federations share: their settings, their questions, and the figures of a round."""
+"""What federations with and without rounds share: their settings, what they ask, and the figures of a version."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from math import sqrt
 from typing import Any
 
-from orchestrator.records import Cause, Json, Ref, Told
-from orchestrator.strategies.evaluation import Evaluation
+from orchestrator.records import Cause, Json, Ref
 
 NONE = Ref("")
 START = Ref("given.start")
@@ -160,48 +159,3 @@ def gradient_signals(sent: Sequence[Sent], combined: Mapping[str, float]) -> Map
         "norm2": combined["mean_norm2"] / reach**2,
         "learning_rate": reach,
     }
-
-
-@dataclass(slots=True)
-class Judging:
-    """Evaluations of the weights, one at a time: on validation data now and then, on test data at the end.
-
-    samples: of each split. done: how many were begun.
-    """
-
-    samples: dict[str, int] = field(default_factory=dict)
-    running: Evaluation | None = None
-
-    def begin(self, split: str, version: int, weights: Ref) -> bool:
-        """Whether there is anything to evaluate; on test data it takes the place of what is under way."""
-        last = split == "test"
-        if not self.samples[split]:
-            self.running = None if last else self.running
-            return False
-        if last or self.running is None:
-            self.running = Evaluation(split, version, weights, self.samples[split], together=last)
-        return True
-
-    def parts(self) -> Sequence[tuple[Mapping[str, Ref], Mapping[str, Json]]]:
-        """Inputs and params of the work "evaluate" to ask now."""
-        if self.running is None:
-            return ()
-        inputs, split = {"weights": self.running.weights}, self.running.split
-        return [(inputs, {"split": split, "start": start, "count": n}) for start, n in self.running.parts_to_ask()]
-
-    def told(self, told: Told) -> Evaluation | None:
-        """The evaluation that this part completed, if it did. Raises RunFailed when a part failed too often."""
-        running = self.running
-        if running is None or not running.takes(told.work):
-            return None  # of an evaluation that the final one replaced
-        if told.result.failure is not None:
-            running.failed(told.work, told.result.failure)
-            return None
-        running.came(told)
-        if not running.complete:
-            return None
-        self.running = None
-        return running
-
-    def refs(self) -> Iterable[Ref]:
-        return () if self.running is None else (self.running.weights,)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from random import Random
 
 import msgspec
@@ -15,9 +14,7 @@ from orchestrator.records import AGGREGATOR, Cause, Counts, Failure, Json, Model
 from orchestrator.strategies.federated import (
     COMES_BACK,
     NONE,
-    START,
     FederationSettings,
-    Judging,
     Sent,
     combine_inputs,
     combine_params,
@@ -25,38 +22,26 @@ from orchestrator.strategies.federated import (
     gradient_signals,
     local_params,
 )
+from orchestrator.strategies.versions import Phase, Question, Versions
 
 ATTEMPTS = 3  # of a round in which every client failed, then the run ends
-
-
-class Phase(StrEnum):
-    BEGIN = "begin"  # the first weights are being made, and the partition
-    ROUND = "round"  # clients train from the newest weights
-    COMBINE = "combine"  # the quorum is there, the rule makes the next weights
-    TEST = "test"  # all rounds are done; the final weights are evaluated
-    DONE = "done"
 
 
 @dataclass(slots=True)
 class State:
     """All that `Federation` remembers; JSON by msgspec."""
 
-    phase: Phase = Phase.BEGIN
-    version: int = 0  # finished rounds
+    versions: Versions = field(default_factory=Versions)
     next_id: int = 0
-    asked_aside: bool = False  # the one-off work of this phase is out
-    begun: int = 0  # pieces of the first work that are not in yet
     attempt: int = 0  # how often every client of this round failed
-    weights: Ref = NONE
     server: Ref = NONE  # what the rule remembers
-    partition: Ref = NONE
     memory: dict[str, Ref] = field(default_factory=dict)  # client -> what it remembers
     homes: dict[str, str] = field(default_factory=dict)  # simulated client -> the worker that had it last
     asked: dict[str, None] = field(default_factory=dict)  # clients of this round
     out: dict[int, str] = field(default_factory=dict)  # work id -> client
-    sent: list[Sent] = field(default_factory=list)  # counted, in order of work id
+    sent: list[Sent] = field(default_factory=list)  # counted, in order of work id; the quorum is there
+    combining: bool = False  # the rule is at them
     signals: dict[str, float] = field(default_factory=dict)
-    judging: Judging = field(default_factory=Judging)
 
 
 class Federation:
@@ -74,15 +59,13 @@ class Federation:
         self._state = State()
 
     def ask(self, idle: Idle) -> Sequence[Work]:
-        state = self._state
-        works: list[Work] = []
-        if state.phase is Phase.BEGIN and not state.asked_aside:
-            works.extend(self._begin())
-        elif state.phase is Phase.ROUND:
-            works.extend(self._local_update(client) for client in self._drawn(idle))
-        elif state.phase is Phase.COMBINE and not state.asked_aside:
-            works.append(self._combine())
-        works.extend(self._evaluate(inputs, params) for inputs, params in state.judging.parts())
+        state, settings = self._state, self.settings
+        works = [self._work(question) for question in state.versions.questions(settings)]
+        if state.versions.phase is Phase.OPEN:
+            if not state.sent:
+                works.extend(self._work(self._local_update(client)) for client in self._drawn(idle))
+            elif not state.combining:
+                works.append(self._work(self._combine()))
         return works
 
     def tell(self, results: Sequence[Told]) -> Sequence[Row]:
@@ -94,34 +77,33 @@ class Federation:
                     counted.append(told)
                 else:
                     self._failed(told, told.result.failure)
-            elif told.work.kind == "evaluate":
-                rows.extend(self._evaluated(told))
             elif told.work.kind == "combine":
                 rows.append(self._combined(told))
             else:
-                self._began(told)
+                rows.extend(self._state.versions.told(told))
         if counted:
             self._quorum_met(counted)
         return rows
 
     def may_ask(self, worker: str) -> bool:
         state, settings = self._state, self.settings
-        if settings.simulated or state.phase is not Phase.ROUND:
+        if settings.simulated or state.versions.phase is not Phase.OPEN or state.sent:
             return False
         return worker not in state.asked and len(state.asked) < settings.rounds.asked
 
     @property
     def finished(self) -> bool:
-        return self._state.phase is Phase.DONE
+        return self._state.versions.phase is Phase.DONE
 
     @property
     def model(self) -> Model | None:
-        return Model(self._state.weights, self.settings.model) if self._state.weights else None
+        weights = self._state.versions.weights
+        return Model(weights, self.settings.model) if weights else None
 
     @property
     def partition(self) -> Ref:
         """Of simulated clients, who has which samples (kind "partition"); "" of real ones."""
-        return self._state.partition
+        return self._state.versions.partition
 
     @property
     def signals(self) -> Mapping[str, float]:
@@ -129,10 +111,8 @@ class Federation:
 
     def held(self) -> Iterable[Ref]:
         state = self._state
-        held = {state.weights, state.server, state.partition, *state.memory.values(), *state.judging.refs()}
+        held = {*state.versions.refs(self.settings), state.server, *state.memory.values()}
         held.update(ref for sent in state.sent for ref in sent.refs())
-        if self.settings.started and not state.weights:
-            held.add(START)
         return held - {NONE}
 
     def state_dict(self) -> Json:
@@ -144,24 +124,20 @@ class Federation:
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
-    def _work(
-        self, kind: str, inputs: Mapping[str, Ref], params: Mapping[str, Json], place: Place, counts: Counts
-    ) -> Work:
+    @property
+    def _round(self) -> int:
         """Round 0 makes the first weights, round n makes version n."""
+        versions = self._state.versions
+        return 0 if versions.phase is Phase.BEGIN else versions.number + 1
+
+    def _work(self, question: Question) -> Work:
         state = self._state
-        round_ = 0 if state.phase is Phase.BEGIN else state.version + 1
+        kind, inputs, params, place, counts = question
         params = {"model": self.settings.model, **params}
         lasting = kind == "local_update" and not self.settings.simulated
-        work = Work(state.next_id, round_, kind, inputs, params, place, counts, lasting=lasting)
+        work = Work(state.next_id, self._round, kind, inputs, params, place, counts, lasting=lasting)
         state.next_id += 1
         return work
-
-    def _begin(self) -> Iterable[Work]:
-        state, place = self._state, Place(role=AGGREGATOR)
-        state.asked_aside, state.begun = True, 1 + self.settings.simulated
-        yield self._work("init", {"given": START} if self.settings.started else {}, {}, place, Counts.REQUIRED)
-        if self.settings.simulated:
-            yield self._work("partition", {}, {"partition": self.settings.partition}, place, Counts.REQUIRED)
 
     def _drawn(self, idle: Idle) -> Sequence[str]:
         """Clients to ask now."""
@@ -173,59 +149,34 @@ class Federation:
         else:
             candidates = sorted(worker for worker in idle if worker not in state.asked)
         wanted = min(settings.rounds.asked - len(state.asked), len(candidates))
-        random = Random(f"{settings.seed} clients of round {state.version + 1}, attempt {state.attempt}")
+        random = Random(f"{settings.seed} clients of round {self._round}, attempt {state.attempt}")
         drawn = random.sample(candidates, wanted)
         state.asked.update(dict.fromkeys(drawn))
         return drawn
 
-    def _local_update(self, client: str) -> Work:
+    def _local_update(self, client: str) -> Question:
         state, settings = self._state, self.settings
-        inputs = {"weights": state.weights}
+        inputs = {"weights": state.versions.weights}
         if settings.control:
             inputs |= {"server": state.server, "client": state.memory.get(client, NONE)}
         state.out[state.next_id] = client
         place = Place(prefer=state.homes.get(client, "")) if settings.simulated else Place(worker=client)
-        params = local_params(settings, client, state.version)
-        given = {name: ref for name, ref in inputs.items() if ref}
-        return self._work("local_update", given, params, place, Counts.QUORUM)
+        params = local_params(settings, client, state.versions.number)
+        return Question("local_update", {k: ref for k, ref in inputs.items() if ref}, params, place, Counts.QUORUM)
 
-    def _combine(self) -> Work:
+    def _combine(self) -> Question:
         state = self._state
-        state.asked_aside = True
-        inputs = combine_inputs(state.sent, state.weights, state.server)
-        params = combine_params(self.settings, state.sent, state.version)
-        return self._work("combine", inputs, params, Place(role=AGGREGATOR), Counts.REQUIRED)
-
-    def _evaluate(self, inputs: Mapping[str, Ref], params: Mapping[str, Json]) -> Work:
-        """On whoever is free at the end, if these are processes of ours; a client's test data are its own."""
-        everywhere = self._state.phase is Phase.TEST and self.settings.simulated
-        place = Place() if everywhere else Place(role=AGGREGATOR)
-        return self._work("evaluate", inputs, params, place, Counts.ASIDE)
+        state.combining = True
+        inputs = combine_inputs(state.sent, state.versions.weights, state.server)
+        params = combine_params(self.settings, state.sent, state.versions.number)
+        return Question("combine", inputs, params, Place(role=AGGREGATOR), Counts.REQUIRED)
 
     # -- being told -------------------------------------------------------------------------------------------------
-
-    def _began(self, told: Told) -> None:
-        state, result = self._state, told.result
-        if told.work.kind == "init":
-            state.weights = result.outputs["weights"]
-            splits = ("train", "validation", "test")
-            state.judging.samples = {split: int(result.metrics[f"{split}_samples"]) for split in splits}
-        else:
-            state.partition = result.outputs["partition"]
-        state.begun -= 1
-        if not state.begun:
-            self._open()
-
-    def _open(self) -> None:
-        """The next round, from the newest weights."""
-        state = self._state
-        state.phase, state.asked_aside, state.attempt = Phase.ROUND, False, 0
-        state.asked.clear()
 
     def _failed(self, told: Told, failure: Failure) -> None:
         state = self._state
         client = state.out.pop(told.work.id, None)
-        if client is None or state.phase is not Phase.ROUND:
+        if client is None:
             return  # its round is over
         if not self.settings.simulated and failure.cause in COMES_BACK:
             state.asked.pop(client, None)  # it may try again; another cause it would only repeat, thousands of times
@@ -234,7 +185,7 @@ class Federation:
         state.asked.clear()
         state.attempt += failure.cause is not Cause.PREEMPTED
         if state.attempt >= ATTEMPTS:
-            reason = f"every client that was asked in round {state.version + 1} failed, {ATTEMPTS} times over"
+            reason = f"every client that was asked in round {self._round} failed, {ATTEMPTS} times over"
             raise RunFailed(f"{reason}; the last: {failure.cause}: {failure.message}", traceback=failure.traceback)
 
     def _quorum_met(self, counted: Sequence[Told]) -> None:
@@ -245,7 +196,7 @@ class Federation:
                 Sent(
                     told.work.id,
                     client,
-                    state.version,
+                    state.versions.number,
                     outputs["update"],
                     told.work.inputs["weights"],
                     dict(told.result.metrics),
@@ -258,29 +209,13 @@ class Federation:
             if self.settings.simulated:
                 state.homes[client] = told.result.worker
         state.out.clear()
-        state.phase = Phase.COMBINE
 
     def _combined(self, told: Told) -> Row:
-        state, rounds = self._state, self.settings.rounds
-        outputs, metrics = told.result.outputs, told.result.metrics
-        state.weights, state.server = outputs["weights"], outputs.get("server", NONE)
-        state.version += 1
+        state, outputs, metrics = self._state, told.result.outputs, told.result.metrics
+        state.server = outputs.get("server", NONE)
+        state.versions.made(outputs["weights"], self.settings)
         state.signals = dict(gradient_signals(state.sent, metrics))
-        row = Row(state.version, figures(state.version, state.sent, metrics))
-        state.sent = []
-        if state.version >= rounds.rounds:
-            more = state.judging.begin("test", state.version, state.weights)
-            state.phase = Phase.TEST if more else Phase.DONE
-        else:
-            self._open()
-            if state.version % rounds.evaluate_every == 0:
-                state.judging.begin("validation", state.version, state.weights)
+        row = Row(state.versions.number, figures(state.versions.number, state.sent, metrics))
+        state.sent, state.combining, state.attempt = [], False, 0
+        state.asked.clear()
         return row
-
-    def _evaluated(self, told: Told) -> Sequence[Row]:
-        complete = self._state.judging.told(told)
-        if complete is None:
-            return ()
-        if complete.split == "test":
-            self._state.phase = Phase.DONE
-        return [Row(complete.step, complete.metrics())]

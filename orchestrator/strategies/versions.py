@@ -1,0 +1,113 @@
+"""The versions of a federation's weights, from the first, which is made or given, to the last, which is tested."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from orchestrator.records import AGGREGATOR, Counts, Json, Place, Ref, Row, Told
+from orchestrator.strategies.evaluation import Evaluation
+from orchestrator.strategies.federated import NONE, START, FederationSettings
+
+
+class Phase(StrEnum):
+    BEGIN = "begin"  # the first weights are being made, and the partition
+    OPEN = "open"  # clients train
+    TEST = "test"  # all versions are made; the last is evaluated
+    DONE = "done"
+
+
+class Question(NamedTuple):
+    """Work that has no id yet."""
+
+    kind: str
+    inputs: Mapping[str, Ref]
+    params: Mapping[str, Json]
+    place: Place
+    counts: Counts
+
+
+@dataclass(slots=True)
+class Versions:
+    """JSON by msgspec, as a part of a strategy's state.
+
+    number: of the newest version; the first weights are 0. asked: the first work is out, and `missing` pieces of it are
+    not in yet. partition: who has which samples, of simulated clients. samples: of each split.
+    evaluation: under way, one at a time.
+    """
+
+    phase: Phase = Phase.BEGIN
+    number: int = 0
+    weights: Ref = NONE
+    partition: Ref = NONE
+    asked: bool = False
+    missing: int = 0
+    samples: dict[str, int] = field(default_factory=dict)
+    evaluation: Evaluation | None = None
+
+    def questions(self, settings: FederationSettings) -> Iterator[Question]:
+        """To ask now, whoever is idle: the first work, once, and parts of evaluations."""
+        if not self.asked:
+            self.asked, self.missing = True, 1 + settings.simulated
+            place, given = Place(role=AGGREGATOR), {"given": START} if settings.started else {}
+            yield Question("init", given, {}, place, Counts.REQUIRED)
+            if settings.simulated:
+                yield Question("partition", {}, {"partition": settings.partition}, place, Counts.REQUIRED)
+        if self.evaluation is not None:
+            # at the end on whoever is free, if these are processes of ours: the test data of sites are their own
+            everywhere = self.phase is Phase.TEST and settings.simulated
+            place = Place() if everywhere else Place(role=AGGREGATOR)
+            for start, count in self.evaluation.parts_to_ask():
+                params: Mapping[str, Json] = {"split": self.evaluation.split, "start": start, "count": count}
+                yield Question("evaluate", {"weights": self.evaluation.weights}, params, place, Counts.ASIDE)
+
+    def told(self, told: Told) -> Sequence[Row]:
+        """An answer to one of these. Raises RunFailed when a part of an evaluation failed too often."""
+        if told.work.kind == "evaluate":
+            return self._evaluated(told)
+        if told.work.kind == "init":
+            self.weights = told.result.outputs["weights"]
+            splits = ("train", "validation", "test")
+            self.samples = {split: int(told.result.metrics[f"{split}_samples"]) for split in splits}
+        else:
+            self.partition = told.result.outputs["partition"]
+        self.missing -= 1
+        if not self.missing:
+            self.phase = Phase.OPEN
+        return ()
+
+    def made(self, weights: Ref, settings: FederationSettings) -> None:
+        """There is a new version: the last is evaluated on test data, if there are any, others now and then."""
+        self.weights, rounds = weights, settings.rounds
+        self.number += 1
+        if self.number >= rounds.rounds:
+            self.evaluation = self._evaluation_of("test", together=True)
+            self.phase = Phase.DONE if self.evaluation is None else Phase.TEST
+        elif self.number % rounds.evaluate_every == 0 and self.evaluation is None:
+            self.evaluation = self._evaluation_of("validation", together=False)
+
+    def refs(self, settings: FederationSettings) -> Iterable[Ref]:
+        """All that may still be used; NONE among them."""
+        given = START if settings.started and not self.weights else NONE
+        return (given, self.weights, self.partition, NONE if self.evaluation is None else self.evaluation.weights)
+
+    def _evaluation_of(self, split: str, *, together: bool) -> Evaluation | None:
+        samples = self.samples[split]
+        return Evaluation(split, self.number, self.weights, samples, together) if samples else None
+
+    def _evaluated(self, told: Told) -> Sequence[Row]:
+        evaluation = self.evaluation
+        if evaluation is None or not evaluation.takes(told.work):
+            return ()  # of an evaluation that the final one replaced
+        if told.result.failure is not None:
+            evaluation.failed(told.work, told.result.failure)
+            return ()
+        evaluation.came(told)
+        if not evaluation.complete:
+            return ()
+        self.evaluation = None
+        if evaluation.split == "test":
+            self.phase = Phase.DONE
+        return [Row(evaluation.step, evaluation.metrics())]
