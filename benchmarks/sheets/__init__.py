@@ -9,7 +9,7 @@ from importlib import import_module
 
 from benchmarks.harness import Report
 
-PARTS = ("backup_workers",)
+PARTS = ("autohas", "backup_workers", "fedlaw")
 
 
 def measure(*, quick: bool, part: str = "") -> Report:
