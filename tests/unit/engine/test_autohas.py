@@ -16,7 +16,7 @@ from orchestrator.verify import replay
 from tests.support.runs import inline, virtual
 
 STORM = Faults(crash=0.02, back_s=1.5, lost=0.002, lost_after_s=4.0, duplicate=0.1, slow=0.1)
-BOTH = {"model.width": {"choice": [8, 32]}, "optimizer.lr": {"log": [0.001, 10.0]}}
+BOTH = {"model.width": {"choice": [8, 32]}, "optimizer.lr": {"log": [0.05, 1.0]}}
 
 
 def searched(state: Path, space: Any = BOTH, **options: Any) -> Spec:
