@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from math import isfinite
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from orchestrator.records import Json
 from orchestrator.searching.space import Choice, Domain, Float, Int, Option, Parameter, Space
@@ -41,7 +41,7 @@ def read_space(declaration: Mapping[str, object]) -> tuple[Space, tuple[Fault, .
     """The space, without what is broken, and every fault.
 
     declaration: name -> one of FORMS, or a Float, Int or Choice; an option of a choice may be a key whose value is
-    again a declaration, of the parameters that exist only under it.
+    again a declaration, of the parameters that exist only under it. One that is no text is {value: …, then: {…}}.
     """
     faults: list[Fault] = []
     if not declaration:
@@ -73,14 +73,14 @@ def _form(domain: Domain) -> Json:
         return {"log" if domain.log else "float": [domain.low, domain.high]}
     if isinstance(domain, Int):
         return {"int": [domain.low, domain.high], **({"log": True} if domain.log else {})}
-    if not any(option.then for option in domain.options):
-        return {"choice": [option.value for option in domain.options]}
-    return {"choice": {_text(option.value): declared(Space(option.then)) for option in domain.options}}
+    options, simple = domain.options, not any(option.then for option in domain.options)
+    if simple or not all(isinstance(option.value, str) for option in options):
+        return {"choice": [_spelled_out(option) if option.then else option.value for option in options]}
+    return {"choice": {str(option.value): declared(Space(option.then)) for option in options}}
 
 
-def _text(value: Json) -> str:
-    """Options under which something hangs are text; `read_space` refuses others."""
-    return value  # type: ignore[return-value]
+def _spelled_out(option: Option) -> Json:
+    return {"value": option.value, "then": declared(Space(option.then))}
 
 
 def _parameters(declaration: Mapping[str, object], above: Keys, faults: list[Fault]) -> tuple[Parameter, ...]:
@@ -149,24 +149,27 @@ def _choice(given: object, keys: Keys, faults: list[Fault]) -> Choice | None:
         return None
     options = []
     seen: set[str] = set()
-    for number, value in enumerate(given):
+    for place, value, further in _options(given):
         if (text := json.dumps(value, sort_keys=True)) in seen:
-            faults.append(Fault((*keys, number), f"is {_shown(value)}, which is an option already. Leave it out."))
+            faults.append(Fault((*keys, place), f"is {_shown(value)}, which is an option already. Leave it out."))
         seen.add(text)
-        then: tuple[Parameter, ...] = ()
-        if isinstance(given, Mapping):
-            if not isinstance(value, str):
-                why = "is an option with parameters of its own, so it must be text. Put it in quotes."
-                faults.append(Fault((*keys, value), why))
-                continue
-            further = {} if given[value] is None else given[value]
-            if not isinstance(further, Mapping):
-                why = f"is {_shown(further)}. Under an option stand names with one of {FORMS}; or nothing: {{}}."
-                faults.append(Fault((*keys, value), why))
-                continue
-            then = _parameters(further, (*keys, value), faults)
-        options.append(Option(value, then))
+        if not isinstance(further, Mapping):
+            why = f"is {_shown(further)}. Under an option stand names with one of {FORMS}; or nothing: {{}}."
+            faults.append(Fault((*keys, place), why))
+        else:
+            options.append(Option(value, _parameters(further, (*keys, place), faults)))
     return Choice(tuple(options)) if options else None
+
+
+def _options(given: Sequence[Any] | Mapping[Any, Any]) -> Iterator[tuple[str | int, Any, object]]:
+    """Where each stands, its value, and the declaration below it."""
+    if isinstance(given, Mapping):
+        for name, further in given.items():
+            yield name, name, {} if further is None else further
+        return
+    for number, option in enumerate(given):
+        spelled_out = isinstance(option, Mapping) and option.keys() == {"value", "then"}
+        yield (number, option["value"], option["then"]) if spelled_out else (number, option, {})
 
 
 def _clashes(space: Space) -> Iterator[Fault]:

@@ -37,7 +37,10 @@ def _parameters(draw: DrawFn, prefix: str, depth: int) -> tuple[Parameter, ...]:
         name = f"{prefix}{number}"
         if depth < 2 and draw(st.booleans()):
             count = draw(st.integers(1, 3))
-            options = [Option(f"o{i}", draw(_parameters(f"{name}_{i}_", depth + 1))) for i in range(count)]
+            texts = draw(st.booleans())  # else numbers
+            options = [
+                Option(f"o{i}" if texts else i, draw(_parameters(f"{name}_{i}_", depth + 1))) for i in range(count)
+            ]
             parameters.append(Parameter(name, Choice(tuple(options))))
         else:
             parameters.append(Parameter(name, draw(domains)))

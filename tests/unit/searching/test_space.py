@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.searching.basis import active, basis, config_of
 from orchestrator.searching.declaration import declared, read_space
-from orchestrator.searching.space import Choice, Float, Int, Option, Parameter, Space
+from orchestrator.searching.space import Choice, Float, Int, Parameter, Space
 from tests.unit.searching.spaces import NO_FAULTS, TRAINING, ranges, spaces
 
 some = settings(max_examples=60, deadline=None)
@@ -139,7 +139,8 @@ FAULTS = {
     "a.choice: is 3. Use choice: [a, b, …]": {"a": {"choice": 3}},
     "a.choice.1: is 2, which is an option already": {"a": {"choice": [2, 2]}},
     "a.choice.x: is 3. Under an option stand names": {"a": {"choice": {"x": 3}}},
-    "a.choice.16: is an option with parameters of its own, so it must be text": {"a": {"choice": {16: {}}}},
+    "a.choice.1: is 3. Under an option stand names": {"a": {"choice": [1, {"value": 2, "then": 3}]}},
+    "a.choice.0.b.int: is [2, 1], but the low": {"a": {"choice": [{"value": 2, "then": {"b": {"int": [2, 1]}}}]}},
     "a.choice.x.b.float: is [1, 0], but the low end": {"a": {"choice": {"x": {"b": {"float": [1, 0]}}}}},
     "a b: is no name": {"a b": {"float": [0, 1]}},
     "a.b: cannot be searched together with a: one stands within": {"a": {"float": [0, 1]}, "a.b": {"int": [0, 1]}},
@@ -167,7 +168,10 @@ def test_one_name_may_stand_under_two_options_of_a_choice() -> None:
     assert {"a": "y", "lr": 0.5} not in space
 
 
-def test_an_option_made_in_python_with_further_parameters_must_be_text() -> None:
-    choice = Choice((Option(16, (Parameter("b", Float(0, 1)),)),))
-    _, faults = read_space({"a": choice})
-    assert "must be text" in faults[0].why
+def test_an_option_that_is_a_number_may_have_parameters_of_its_own() -> None:
+    space, faults = read_space({"depth": {"choice": [1, {"value": 2, "then": {"skip": {"choice": [True]}}}]}})
+    assert not faults
+    assert {"depth": 1} in space
+    assert {"depth": 2, "skip": True} in space
+    assert {"depth": 2} not in space
+    assert read_space(declared(space)) == (space, ())
