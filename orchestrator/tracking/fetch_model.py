@@ -29,7 +29,7 @@ def fetch_model(uri: str, run_id: str, target: Path) -> str:
     for model in models:
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             try:
-                file = download_artifacts(artifact_uri=f"models:/{model.model_id}/{FILE}", dst_path=folder)
+                file = download_artifacts(artifact_uri=f"{model.artifact_location.rstrip('/')}/{FILE}", dst_path=folder)
             except (MlflowException, OSError):
                 continue  # another kind of model
             shutil.move(file, target)
