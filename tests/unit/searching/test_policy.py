@@ -17,6 +17,7 @@ from orchestrator.searching.basis import Category
 from orchestrator.searching.policy import NOT_MADE, Baseline, Cell, Policy, PolicySettings, Sample, is_made
 from orchestrator.searching.policy_adam import Adam
 from orchestrator.searching.policy_baseline import Average, leave_one_out
+from orchestrator.searching.policy_figures import policy_figures
 from orchestrator.searching.policy_top import most_likely
 
 FLAT = (Category("a", (1, 2, 3)), Category("b", ("x", "y")))
@@ -387,3 +388,24 @@ def test_without_a_baseline_it_does() -> None:
 def test_a_slow_option_that_is_better_wins() -> None:
     ends = [first_of(seed, 8, 4, {0: 0.95, 1: 0.9}, "leave_one_out", late=True) for seed in range(20)]
     assert fmean(ends) > 0.85
+
+
+# -- figures --------------------------------------------------------------------------------------------------------
+
+
+def test_figures_name_every_decision_between_options_and_the_mean_of_logarithms_of_positive_ones() -> None:
+    decisions = (
+        Category("kind", ("sgd", "adam")),
+        Category("decay", (0.01, 1.0), parent=0, under=0),
+        Category("decay", (0.1, 10.0), parent=0, under=1),
+        Category("momentum", (0.0, 0.9)),
+        Category("one", (9,)),
+    )
+    figures = policy_figures(Policy(decisions))
+    named = {"kind", "decay under sgd", "decay under adam", "momentum"}
+    assert {name.removeprefix("most/") for name in figures if name.startswith("most/")} == named
+    assert {name.removeprefix("entropy/") for name in figures if name.startswith("entropy/")} == named
+    assert figures["confidence"] == pytest.approx(1 / 8)
+    assert figures["entropy/kind"] == pytest.approx(log(2))
+    logarithms = {name: figure for name, figure in figures.items() if name.startswith("mean_log10/")}
+    assert logarithms == pytest.approx({"mean_log10/decay under sgd": -1.0, "mean_log10/decay under adam": 0.0})
