@@ -52,6 +52,18 @@ def config_of(categories: Sequence[Category], picks: Sequence[int]) -> Config:
     }
 
 
+def covering(categories: Sequence[Category]) -> Iterator[tuple[int, Config]]:
+    """Each decision with each of its options once, and a configuration that has it: the first options elsewhere."""
+    for number, category in enumerate(categories):
+        for option in range(len(category.options)):
+            picks = [0] * len(categories)
+            picks[number], below = option, category
+            while below.parent is not None:
+                picks[below.parent] = below.under
+                below = categories[below.parent]
+            yield number, config_of(categories, picks)
+
+
 def _add(parameters: Sequence[Parameter], parent: int | None, under: int, n: int, categories: list[Category]) -> None:
     for parameter in parameters:
         number = len(categories)

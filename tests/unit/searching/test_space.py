@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.searching.basis import active, basis, config_of
+from orchestrator.searching.basis import active, basis, config_of, covering
 from orchestrator.searching.declaration import declared, read_space
 from orchestrator.searching.space import Choice, Float, Int, Parameter, Space
 from tests.unit.searching.spaces import NO_FAULTS, TRAINING, ranges, spaces
@@ -111,6 +111,17 @@ def test_every_pick_of_the_basis_is_a_config_of_the_space(space: Space, n: int, 
     assert config_of(categories, picks) in space
     assert all(category.parent is None or category.parent < number for number, category in enumerate(categories))
     assert sum(active(categories, picks)) == len(config_of(categories, picks))
+
+
+@some
+@given(space=spaces, n=st.integers(1, 3))
+def test_what_covers_a_basis_has_every_option_of_every_decision_where_it_exists(space: Space, n: int) -> None:
+    categories = basis(space, n)
+    tried: dict[int, list[object]] = {}
+    for number, config in covering(categories):
+        assert config in space
+        tried.setdefault(number, []).append(config[categories[number].name])
+    assert tried == {number: list(category.options) for number, category in enumerate(categories)}
 
 
 def test_a_basis_spaces_its_values_evenly_in_the_logarithm_where_the_range_is_one() -> None:

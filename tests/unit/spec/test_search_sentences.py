@@ -151,6 +151,23 @@ def problems_of(task: str, state: Path, space: Any) -> list[str]:
     return []
 
 
+def test_a_model_that_cannot_be_made_is_refused_where_its_argument_stands(tmp_path: Path) -> None:
+    task = "tests.unit.spec.test_search_sentences:Choosy"
+    assert problems_of(task, tmp_path, {"model.activation": {"choice": ["relu", "rleu"]}}) == [
+        "search.space.model.activation: Choosy.model(activation='rleu') raises KeyError: 'rleu'."
+    ]
+    assert problems_of(task, tmp_path, {"model.activation": {"choice": ["relu", "no meta", "odd"]}}) == []
+
+
+class Choosy(Digits):
+    def model(self, width: int = 8, activation: str = "relu") -> Any:
+        if activation == "no meta":
+            raise ValueError("a tensor on device meta has no data")
+        if activation == "odd":
+            raise RuntimeError("who knows")
+        return super().model({"relu": width}[activation])
+
+
 class Needy(Digits):
     def model(self, width: int) -> Any:  # type: ignore[override]
         return super().model(width)
