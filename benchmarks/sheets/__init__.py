@@ -9,7 +9,7 @@ from importlib import import_module
 
 from benchmarks.harness import Report
 
-PARTS = ("autohas", "backup_workers", "fedlaw")
+PARTS = ("autohas", "backup_workers", "fedlaw", "merging")
 
 
 def measure(*, quick: bool, part: str = "") -> Report:
