@@ -20,7 +20,7 @@ from cluster.sessions.chunks import split
 from cluster.sessions.door import Door
 from cluster.sessions.gate import Gate
 from cluster.sessions.peer import Access, Peer, Stream
-from cluster.sessions.sites import Sites
+from cluster.sessions.sites import HEARTBEAT_S, Sites
 from cluster.sessions.transport import PROTOCOL, SERVER_NAME, TOKEN_FILE, connection_options
 from cluster.shared_memory import SharedFolder
 from protos import ripieno_pb2 as pb
@@ -116,7 +116,8 @@ class SessionServer:
         Path(self._door.socket).unlink(missing_ok=True)
 
     async def _start(self, host: str) -> Door:
-        options = [*connection_options(self._heartbeat_s), ("grpc.max_concurrent_streams", STREAMS)]
+        ping_s = max(self._heartbeat_s, HEARTBEAT_S) if self._sites is not None else self._heartbeat_s
+        options = [*connection_options(ping_s), ("grpc.max_concurrent_streams", STREAMS)]
         self._server = grpc.aio.server(options=options)
         add_SessionsServicer_to_server(_Servicer(self._serve), self._server)
         self._server.add_insecure_port(f"unix:{self._door.socket}")
