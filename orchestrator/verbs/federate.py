@@ -82,7 +82,8 @@ def _plan(spec: Spec, local: Local) -> Pairs:
 def _describe(spec: Spec) -> Pairs:
     federate = _section(spec)
     optimizer, options = federate.local.optimizer, federate.aggregation.options.model_dump()
-    local = f"{federate.local.epochs} epochs, batches of {federate.local.batch_size}, {optimizer.name} ("
+    epochs = "1 epoch" if federate.local.epochs == 1 else f"{federate.local.epochs} epochs"
+    local = f"{epochs}, batches of {federate.local.batch_size}, {optimizer.name} ("
     local += ", ".join(f"{name} {value}" for name, value in optimizer.options.items()) + ")"
     rule = ", ".join(f"{name} {value}" for name, value in options.items())
     return [
