@@ -214,7 +214,7 @@ class Trials:
         return Row(state.steps, figures)
 
     def _trial_ended(self, chain: Chain, told: Told, good: float) -> None:
-        if told.result.failure is not None:
+        if told.result.failure is not None or "out_of_memory" in told.result.metrics:
             status = Status.FAILED
             self.searcher.failed(chain.key)
         else:
@@ -244,7 +244,7 @@ class Trials:
         if not self.table.best(1):
             failed = sum(trial.status is Status.FAILED for trial in trials)
             reason = f"not one of {len(trials)} trials can be used: {failed} failed, the others diverged"
-            raise RunFailed(f"{reason}. Look for smaller learning rates, or set clip_norm")
+            raise RunFailed(f"{reason}. Look for smaller learning rates or models, or set clip_norm")
 
     def _choose(self) -> Row:
         """The candidate with the best mean; where none was confirmed, or all diverged, the best trial itself."""

@@ -51,7 +51,8 @@ def trial(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: Co
     Outputs "weights" and "optimizer". Metrics: train_loss (mean over the segment's samples), samples (of the segment),
     diverged (0 or 1), and the task's on validation data, as validation_<name>.
     A loss, the weights or a validation metric that is NaN or Inf is a result, not a failure: diverged is 1, there are
-    no outputs, no train_loss and no validation metrics, and samples counts those up to there.
+    no outputs, no train_loss and no validation metrics, and samples counts those up to there. So is a model that does
+    not fit: out_of_memory is 1, and there is nothing else.
 
     Exact: a segment from a to b and one from b to c give the bits of one from a to c.
     Raises:
@@ -59,6 +60,18 @@ def trial(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: Co
     Cost: that of the model's steps, 0.2 ms each beside them, and one forward pass of the validation samples.
     """
     asked = msgspec.convert(params, Trial)
+    try:
+        return _segment(asked, inputs, context)
+    except (MemoryError, torch.OutOfMemoryError):
+        return {}, {"out_of_memory": 1.0}
+
+
+def steps_by(epochs: float, per_epoch: int) -> int:
+    """Steps of a trial that has trained for `epochs`."""
+    return ceil(epochs * per_epoch - CLOSE)
+
+
+def _segment(asked: Trial, inputs: Mapping[str, Tensors], context: Context) -> Outputs:
     samples = {split: context.samples(split) for split in (Split.TRAIN, Split.VALIDATION)}  # the data are the run's own
     own = replace(context, seed=derive(context.seed, "trial", asked.number))
     model = own.model(asked.model)
@@ -85,11 +98,6 @@ def trial(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: Co
     if seen:
         metrics["train_loss"] = total / seen
     return {"weights": weights, "optimizer": memory_of(optimizer, parameters)}, metrics
-
-
-def steps_by(epochs: float, per_epoch: int) -> int:
-    """Steps of a trial that has trained for `epochs`."""
-    return ceil(epochs * per_epoch - CLOSE)
 
 
 def _first_weights(asked: Trial, context: Context) -> Tensors:

@@ -195,6 +195,19 @@ def test_a_trial_that_fails_for_good_is_left_behind() -> None:
     assert float(str(run.trials.chosen.config["optimizer.lr"])) <= 0.8
 
 
+def test_a_trial_whose_model_does_not_fit_is_a_result_even_if_every_worker_had_one() -> None:
+    class Small(Run):
+        def execute(self, work: Work) -> tuple[Mapping[str, Ref], Mapping[str, float]]:
+            if work.kind == "trial" and rate(work) > 0.3:
+                return {}, {"out_of_memory": 1.0}
+            return super().execute(work)
+
+    run = Small("random").go()
+    trials = run.trials.table.trials.values()
+    assert {trial.status for trial in trials} == {Status.FAILED, Status.DONE}
+    assert float(str(run.trials.chosen.config["optimizer.lr"])) <= 0.3
+
+
 def test_if_every_trial_diverges_the_run_fails_and_says_what_to_do() -> None:
     with pytest.raises(
         RunFailed, match=r"not one of 9 trials can be used: 0 failed, the others diverged. Look for smaller"

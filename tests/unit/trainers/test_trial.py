@@ -136,6 +136,14 @@ def test_a_trial_that_diverges_is_a_result_without_a_checkpoint() -> None:
     assert again
 
 
+def test_a_model_that_does_not_fit_is_a_result_too() -> None:
+    class Huge(Digits):
+        def loss(self, model: nn.Module, batch: Any) -> torch.Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    assert segment(0, 1, context=Context(Huge(), seed=3)) == ({}, {"out_of_memory": 1})
+
+
 def test_a_last_step_that_blows_up_is_diverged_though_no_training_loss_showed_it() -> None:
     outputs, metrics = segment(0, 1 / 21, optimizer={"name": "sgd", "lr": 3e38})
     assert outputs == {}
