@@ -277,8 +277,9 @@ class SessionServer:
 
     async def _watch_for_silence(self) -> None:
         while True:
+            due_s = self._loop.time() + self._heartbeat_s
             await asyncio.sleep(self._heartbeat_s)
-            heard_by_s = self._loop.time() - SILENT_BEATS * self._heartbeat_s
+            heard_by_s = due_s - SILENT_BEATS * self._heartbeat_s  # while we could not listen, silence means nothing
             for peer in self._peers.values():
                 if peer.stream is not None and peer.stream.heard_s < heard_by_s:
                     peer.stream.end(f"no sign of life for {SILENT_BEATS * self._heartbeat_s:g} s")

@@ -14,8 +14,8 @@ GRACE_S = 30.0
 """How long a site behind a broken stream is waited for. A new process of its name ends the wait."""
 
 HEARTBEAT_S = 10.0
-"""Between pings of server and sites, at least: the other end may be far away, and the gate waits for Python's lock. Signs
-of life are as frequent as the server says."""
+"""Between pings of server and sites, at least: the other end may be far away, and the gate waits for Python's lock.
+Signs of life are as frequent as the server says."""
 
 LABELS_BYTES = 4096
 
