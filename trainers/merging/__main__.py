@@ -1,4 +1,4 @@
-"""Merges files into files: `python -m trainers.merging METHOD --out FOLDER [--base MODEL] [--set A=VALUE] MODEL …`.
+"""Merges files into files: `python -m trainers.merging METHOD --out FOLDER [--base MODEL] [--option A=B] MODEL …`.
 
 A model is a .safetensors file or a folder with shards. Nothing is written before all is checked: exit status 2, with a
 line for everything that is wrong.
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     errors: list[TrainersError] = []
     method = _tried(errors, MergeError, lambda: method_of(asked.method))
-    options = None if method is None else _tried(errors, MergeError, lambda: method.options(_options(asked.set)))
+    options = None if method is None else _tried(errors, MergeError, lambda: method.options(_options(asked.option)))
     names = [*([asked.base] if asked.base else []), *asked.models]
     models = [_tried(errors, SourceInvalid, partial(open_source, name, Path(name))) for name in names]
     if method is not None:
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("models", nargs="+", metavar="MODEL", help="a .safetensors file, or a folder with shards")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="made if need be")
     parser.add_argument("--base", metavar="MODEL", help="what the models were fine-tuned from")
-    parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="of the method; repeatable")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the method; repeatable")
     parser.add_argument("--shard-bytes", type=int, default=SHARD_BYTES, metavar="N", help="of one file, at most")
     parser.add_argument("--allow-unrelated", action="store_true", help="also models of different starts")
     return parser

@@ -24,7 +24,7 @@ def saved(folder: Path, name: str, seed: int, width: int = 16) -> str:
 def test_models_on_disk_are_merged_into_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base, one, two = (saved(tmp_path, name, seed) for seed, name in enumerate(("base", "one", "two")))
     out = tmp_path / "out"
-    options = ["--set", "alpha=0.5", "--base", base, "--out", str(out)]
+    options = ["--option", "alpha=0.5", "--base", base, "--out", str(out)]
     assert main(["task_arithmetic", *options, one, two]) == 0
     said = capsys.readouterr().out
     assert "2 tensors of 3 models; takes " in said
@@ -41,7 +41,7 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_is_written(
 ) -> None:
     one, wide = saved(tmp_path, "one", 1), saved(tmp_path, "wide", 2, width=8)
     out = tmp_path / "out"
-    assert main(["ties", "--out", str(out), "--set", "density=7", one, wide]) == 2
+    assert main(["ties", "--out", str(out), "--option", "density=7", one, wide]) == 2
     said = capsys.readouterr().err
     for clause in (
         "ties.density: 7",
