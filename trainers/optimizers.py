@@ -141,12 +141,15 @@ def memory_of(optimizer: optim.Optimizer, parameters: Mapping[int, nn.Parameter]
 def remember(optimizer: optim.Optimizer, parameters: Mapping[int, nn.Parameter], memory: Tensors) -> None:
     """Takes over what another of its class remembered, by copying; parameters: as above.
 
-    A count of steps stays on the CPU, all else goes where its parameter is, as torch's own load_state_dict has it.
+    A count of steps stays on the CPU unless the optimizer is fused or capturable, all else goes where its parameter is,
+    as torch's own load_state_dict has it.
     """
+    counts_there = bool(optimizer.defaults.get("fused") or optimizer.defaults.get("capturable"))
     for name, tensor in memory.items():
         _, number, key = name.split(".", 2)
         parameter = parameters[int(number)]
-        optimizer.state[parameter][key] = tensor.to("cpu" if key == "step" else parameter.device, copy=True)
+        device = "cpu" if key == "step" and not counts_there else parameter.device
+        optimizer.state[parameter][key] = tensor.to(device, copy=True)
 
 
 def _allowed() -> list[str]:
