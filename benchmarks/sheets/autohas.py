@@ -82,10 +82,10 @@ def rows(quick: bool) -> tuple[list[dict[str, Any]], list[Target]]:
 
 
 def _methods(quick: bool) -> Iterator[tuple[str, Callable[[int], Search]]]:
-    yield "AutoHAS, fresh", partial(_autohas, "fresh")
+    yield "AutoHAS, fresh", partial(autohas, "fresh")
     if not quick:
-        yield "AutoHAS, young, renewed every 5", partial(_autohas, "young")
-        yield "AutoHAS, kept, no warm-up", partial(_autohas, "kept")
+        yield "AutoHAS, young, renewed every 5", partial(autohas, "young")
+        yield "AutoHAS, kept, no warm-up", partial(autohas, "kept")
     for steps in FIRST_RUNGS:
         yield f"successive halving from {steps} steps", partial(_halving, steps)
 
@@ -103,14 +103,15 @@ def _row(name: str, searches: list[Search], table: Mapping[Cell, float]) -> dict
     }
 
 
-def _autohas(weights: Weights, seed: int) -> Search:
+def autohas(weights: Weights, seed: int) -> Search:
+    """One search with the default settings, but for how many updates and confirming runs. Cost: 2 s."""
     decisions = basis(SPACE, 1)
     final = FinaleSettings(COURSE, TOP, CONFIRMING, EPOCHS, keep=1)
     settings = AutohasSettings(decisions, seed, final, updates=UPDATES[weights], weights=weights)
-    autohas = Autohas(settings)
-    cost = _run(autohas, Full(), seed)
-    likely = most_likely(autohas.policy, 1)[0].cell
-    best = autohas.finale.confirmation.ranking()[0]
+    strategy = Autohas(settings)
+    cost = _run(strategy, Full(), seed)
+    likely = most_likely(strategy.policy, 1)[0].cell
+    best = strategy.finale.confirmation.ranking()[0]
     return Search(cell_of(best.config), cell_of(config_of_picks(decisions, likely)), cost)
 
 
