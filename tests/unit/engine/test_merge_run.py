@@ -11,11 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from orchestrator.lifecycle import OpenPool, start
+from orchestrator.lifecycle import OpenPool, resume, start
 from orchestrator.local import arguments_of
 from orchestrator.merge_models import ModelsRefused
 from orchestrator.outcome import Outcome
 from orchestrator.pools.virtual import Faults
+from orchestrator.records import Actions, Wake
 from orchestrator.spec import Spec, SpecInvalid, check
 from orchestrator.verify import replay
 from tests.support.digits_task import Digits
@@ -107,6 +108,47 @@ def test_runs_files_and_folders_are_sources_and_the_manifest_names_them(tmp_path
     assert manifest["weights_sha256"] == outcome.weights_sha256
     one.model_file.unlink()  # the run has kept what it was given
     assert replay(outcome.folder).same
+
+
+class StopAfter:
+    """Asks the run to stop after so many wakes, as a signal would."""
+
+    def __init__(self, wakes: int) -> None:
+        self.left = wakes
+
+    def __call__(self) -> bool:
+        return self.left <= 0
+
+    def notify(self, callback: object) -> None:
+        pass
+
+    def seen(self, wake: Wake, actions: Actions) -> None:
+        self.left -= 1
+
+
+@pytest.mark.parametrize("wakes", [1, 4, 9])
+def test_a_stopped_merge_goes_on_though_its_sources_are_gone(tmp_path: Path, wakes: int) -> None:
+    files = [
+        trained(tmp_path, name, optimizer={"name": "sgd", "lr": lr}).model_file
+        for name, lr in (("a", 0.05), ("b", 0.1))
+    ]
+    settings: dict[str, Any] = {
+        "sources": [str(file) for file in files],
+        "method": ["uniform", "greedy_soup", "ensemble"],
+    }
+    whole = merged(tmp_path, name="whole", **settings)
+    stop = StopAfter(wakes)
+    spec = check(merge_spec(tmp_path, **settings))
+    stopped = start(spec, open_pool=inline, name="stopped", observers=[stop], stop=stop)
+    assert stopped.outcome == "interrupted"
+    for file in files:
+        assert file is not None
+        file.unlink()
+    resumed = resume(stopped.folder, open_pool=inline)
+    assert resumed.outcome == "done"
+    assert resumed.weights_sha256 == whole.weights_sha256
+    assert table(resumed).to_pylist() == table(whole).to_pylist()
+    assert replay(resumed.folder).same
 
 
 def test_a_base_makes_task_vectors_of_given_sources(tmp_path: Path) -> None:
