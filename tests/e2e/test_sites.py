@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from textwrap import dedent
 
+import pytest
+
 from cluster.certificates import init
 from orchestrator.errors import JournalDamaged
 from orchestrator.folder import RunFolder
@@ -137,6 +139,7 @@ def updates(stage: Stage) -> list[str]:
     return []
 
 
+@pytest.mark.timeout(600)  # it takes 36 s of CPU, and machines may be busy
 def test_sites_and_their_server_are_killed_and_the_weights_are_those_of_the_replay(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.hold("west")
