@@ -24,8 +24,8 @@ class FedLaw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     learn: both, or lambda or gamma alone. lr: > 0. epochs: >= 0 passes over the proxy. batch_size: >= 1.
     limit: >= 0, of |ln γ|.
     Guards: weights that are no better on the proxy than FedAvg's give way to FedAvg's; where accuracy on the proxy
-        falls below that of the weights before, γ is 1 again (with few and one-sided clients it shrinks the model until
-        the run stalls).
+        falls below that of the weights before, λ alone is learnt (with few and one-sided clients γ shrinks the model
+        until the run stalls).
     Exact: zero epochs are FedAvg, bit for bit. Floating-point buffers are averaged by λ, never scaled by γ.
     Metrics: gamma, lambda.CLIENT, proxy_loss_before and proxy_loss_after (FedAvg's, and that of what is kept),
         guarded (1: a guard had its way).
@@ -50,20 +50,12 @@ class FedLaw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not self.epochs:
             return Combined(mean, {}, start.metrics(cohort))
         models = [update.weights for update in cohort.updates]
-        shares = Shares([model[PARAMETERS] for model in models], samples, which=self.learn, limit=self.limit)
-        objective = OnProxy(proxy, {name: tensor for name, tensor in mean.items() if name != PARAMETERS})
-        batches = proxy.batches(self.batch_size, self.epochs)
-        scalars = learn(shares, objective, batches, Learning(lr=self.lr)).scalars
-        learnt = Mixture(shares.scale(scalars), shares.shares(scalars).tolist())
-        return self._guarded(cohort, proxy, mean, start, learnt)
-
-    def _guarded(self, cohort: Cohort, proxy: Served, mean: Tensors, start: Mixture, learnt: Mixture) -> Combined:
-        models = [update.weights for update in cohort.updates]
         loss_before = proxy.judge(mean).loss
-        kept, weights = learnt, learnt.of(models)
+        kept = learnt = self._learnt(cohort, proxy, mean, self.learn)
+        weights = kept.of(models)
         judged = proxy.judge(weights)
-        if judged.accuracy < proxy.judge(cohort.weights).accuracy and learnt.scale != 1.0:
-            kept = Mixture(1.0, learnt.shares)
+        if kept.scale != 1.0 and judged.accuracy < proxy.judge(cohort.weights).accuracy:
+            kept = start if self.learn is Learn.GAMMA else self._learnt(cohort, proxy, mean, Learn.LAMBDA)
             weights = kept.of(models)
             judged = proxy.judge(weights)
         if not judged.loss < loss_before:
@@ -76,6 +68,15 @@ class FedLaw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "guarded": float(kept is not learnt),
         }
         return Combined(weights, {}, metrics)
+
+    def _learnt(self, cohort: Cohort, proxy: Served, mean: Tensors, which: Learn) -> Mixture:
+        models = [update.weights[PARAMETERS] for update in cohort.updates]
+        samples = [update.samples for update in cohort.updates]
+        shares = Shares(models, samples, which=which, limit=self.limit)
+        objective = OnProxy(proxy, {name: tensor for name, tensor in mean.items() if name != PARAMETERS})
+        batches = proxy.batches(self.batch_size, self.epochs)
+        scalars = learn(shares, objective, batches, Learning(lr=self.lr)).scalars
+        return Mixture(shares.scale(scalars), shares.shares(scalars).tolist())
 
 
 @dataclass(frozen=True, slots=True)

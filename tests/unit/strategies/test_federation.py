@@ -19,7 +19,7 @@ from orchestrator.pools.latency import Constant, Latency, ShiftedExponential
 from orchestrator.pools.virtual import Faults, VirtualPool
 from orchestrator.protocols import Quorum, Strategy
 from orchestrator.quorum import Deadline, make_quorum
-from orchestrator.records import Actions, Cause, Failure, Ref, Result, Row, Wake, Work
+from orchestrator.records import Actions, Cause, Decided, Failure, Ref, Result, Row, Wake, Work
 from orchestrator.strategies import BufferedFederation, Federation
 from orchestrator.strategies.federated import Sent, figures, gradient_signals, local_params
 from orchestrator.values.memory import MemoryValues
@@ -42,6 +42,7 @@ class History:
     told: list[int] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     most_out: int = 0
+    decided: list[Decided] = field(default_factory=list)
 
     def asked(self, round_: int) -> list[str]:
         works = (work for work in self.works.values() if work.kind == "local_update" and work.round == round_)
@@ -62,8 +63,9 @@ def run(
     workers: int = 5,
     faults: Faults | None = None,
     fails: Callable[[Work], Cause | None] = lambda work: None,
+    slow: Mapping[int, float] | None = None,
 ) -> History:
-    """The toy federation to its end."""
+    """The toy federation to its end. slow: factors of workers."""
     values = MemoryValues()
     do = execute(federate.KINDS, values, seed)
 
@@ -72,9 +74,8 @@ def run(
             raise WorkFailed(Failure(cause, f"so it is with work {work.id}"))
         return do(work)
 
-    pool = VirtualPool(
-        workers, do_or_fail, seed=seed, latency=Latency(ShiftedExponential(0.7), by_kind=QUICK), faults=faults
-    )
+    latency = Latency(ShiftedExponential(0.7), factors=slow or {}, by_kind=QUICK)
+    pool = VirtualPool(workers, do_or_fail, seed=seed, latency=latency, faults=faults)
     core, history = Core(strategy, quorum, seed=seed), History(values)
     out: dict[int, str] = {}
     for _ in range(MORE_WAKES_THAN_A_RUN_HAS):
@@ -99,6 +100,7 @@ def _note(history: History, wake: Wake, actions: Actions, out: dict[int, str]) -
     history.most_out = max(history.most_out, len(out))
     history.told.extend(told.work.id for told in actions.told if told.result.failure is None)
     history.rows.extend(actions.rows)
+    history.decided.extend(actions.decided)
 
 
 def updates_of(combine: Work) -> Any:
@@ -165,6 +167,16 @@ def test_with_all_clients_needed_every_round_asks_each_once() -> None:
 def test_over_sampling_goes_on_without_the_slowest() -> None:
     history = run(Federation(federate.settings("fedlaw", asked=6, needed=4)), make_quorum("static", k=4), workers=6)
     assert [row.metrics["counted"] for row in history.rounds()] == [4.0] * 8
+
+
+@pytest.mark.parametrize("quorum", ["rate", "dynamic"])
+def test_a_quorum_that_learns_has_seen_enough_after_a_round_and_leaves_a_slow_worker_behind(quorum: str) -> None:
+    strategy = Federation(federate.settings("fedlaw", asked=5, needed=5))
+    decided = run(strategy, make_quorum(quorum), slow={3: 20.0}).decided
+    assert "no statistics yet" in decided[0].decision.why
+    assert all("no statistics yet" not in each.decision.why for each in decided[1:])
+    assert {each.present for each in decided} == {5}
+    assert all(each.decision.wait_for < 5 for each in decided[1:])
 
 
 def test_a_deadline_closes_a_round_with_what_is_there() -> None:

@@ -116,15 +116,17 @@ def test_where_accuracy_falls_below_that_before_only_the_shares_are_kept() -> No
     target = normal(5)
     models = [target + 0.1 * normal(1), target + normal(2)]
     cohort = cohort_of(models, [1.0, 1.0])
-    # 2 judgements while it learns, then: the mean, what is learnt, the weights before, the shares alone
-    falling = iter([0.5, 0.5, 0.5, 0.2, 0.4, 0.3])
+    # the mean, two while it learns, what is learnt, the weights before, two while it learns the shares, they alone
+    falling = iter([0.5, 0.5, 0.5, 0.2, 0.4, 0.5, 0.5, 0.3])
     guarded = FedLaw().combine(cohort, NearTarget(target, falling))
     free = FedLaw().combine(cohort, NearTarget(target))
+    shares_only = FedLaw(learn=Learn.LAMBDA).combine(cohort, NearTarget(target))
     assert free.metrics["gamma"] != 1.0
     assert free.metrics["guarded"] == 0
     assert guarded.metrics["gamma"] == 1.0
     assert guarded.metrics["guarded"] == 1
-    assert guarded.metrics["lambda.0"] == free.metrics["lambda.0"] > 0.5
+    assert guarded.metrics["lambda.0"] == shares_only.metrics["lambda.0"] > 0.5
+    assert fingerprint(guarded.weights) == fingerprint(shares_only.weights)
 
 
 def test_the_scale_grows_or_shrinks_to_where_the_loss_is_least() -> None:
