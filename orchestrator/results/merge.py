@@ -11,6 +11,7 @@ from orchestrator.journal.durable import write_durably
 from orchestrator.records import GIVEN, Ref
 from orchestrator.results.merge_picture import draw_merge
 from orchestrator.results.merge_rows import MergeRow, write_table
+from orchestrator.searching.score import Mode, score
 from orchestrator.spec.merge import SourceFile
 from orchestrator.strategies import Merging
 from orchestrator.strategies.entry import Entry
@@ -28,10 +29,17 @@ MLFLOW = "mlflow:"
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """metric: of the task. mode: "max" or "min"."""
+    """By which metric of the task, and in which direction."""
 
     metric: str
-    mode: str
+    mode: Mode
+
+    def score(self, value: float) -> float:
+        """Higher is better; what is not finite is below all else."""
+        return score(value, self.mode)
+
+    def score_of(self, entry: Entry) -> float:
+        return self.score(entry.metrics["validation"][self.metric])
 
 
 def write_results(finished: Finished) -> Results:
@@ -50,7 +58,7 @@ def write_results(finished: Finished) -> Results:
     folder = finished.files.results
     folder.mkdir(exist_ok=True)
     write_table(rows, folder / "candidates.arrow")
-    draw_merge(rows, judged.metric, judged.mode, folder / "candidates.png")
+    draw_merge(rows, judged.metric, judged.score, folder / "candidates.png")
     manifest = _manifest(finished, strategy, chosen)
     write_durably(folder / "merge.json", [json.dumps(manifest, indent=1).encode()])
     tags = _lineage(finished, [file for file in merge.sources if isinstance(file, SourceFile)])
@@ -76,8 +84,7 @@ def _row(kind: str, entry: Entry, judged: Judged, best: bool) -> MergeRow:
 
 def _printed(rows: Sequence[MergeRow], chosen: Entry, source: Entry, judged: Judged) -> Pairs:
     """Every candidate with its value, then before and after."""
-    sign = -1 if judged.mode == "max" else 1
-    candidates = sorted((row for row in rows if row.kind == "candidate"), key=lambda row: sign * row.value)
+    candidates = sorted((row for row in rows if row.kind == "candidate"), key=lambda row: -judged.score(row.value))
     left_out = len(candidates) - SHOWN
     listed = [
         ("candidates" if not number else "", f"{row.value:.4g} {row.label}" + (f": {row.note}" if row.note else ""))
@@ -85,7 +92,7 @@ def _printed(rows: Sequence[MergeRow], chosen: Entry, source: Entry, judged: Jud
     ]
     more = [("", f"and {left_out} more in results/candidates.arrow")] if left_out > 0 else []
     ends = [("before", f"{source.label}: {_figures(source)}"), ("after", f"{chosen.label}: {_figures(chosen)}")]
-    better = sign * (chosen.metrics["validation"][judged.metric] - source.metrics["validation"][judged.metric]) < 0
+    better = judged.score_of(chosen) > judged.score_of(source)
     verdict = "better than" if better else "no better than"
     return [*listed, *more, *ends, ("", f"the merge is {verdict} its best source on validation data")]
 

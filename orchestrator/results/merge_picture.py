@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -14,14 +14,13 @@ MOST = 40
 """Rows; of more candidates the best are drawn."""
 
 
-def draw_merge(rows: Sequence[MergeRow], metric: str, mode: str, file: Path) -> None:
+def draw_merge(rows: Sequence[MergeRow], metric: str, score: Callable[[float], float], file: Path) -> None:
     """PNG: a dot each on validation data, the sources below, the candidates above, and a line at the best source.
 
-    mode: "max" or "min".
+    score: of a value of the metric; higher is better.
     """
-    sign = 1 if mode == "max" else -1
-    sources = sorted((row for row in rows if row.kind == "source"), key=lambda row: sign * row.value)
-    candidates = sorted((row for row in rows if row.kind == "candidate"), key=lambda row: sign * row.value)
+    sources = sorted((row for row in rows if row.kind == "source"), key=lambda row: score(row.value))
+    candidates = sorted((row for row in rows if row.kind == "candidate"), key=lambda row: score(row.value))
     drawn = [*sources[-MOST // 2 :], *candidates[-MOST // 2 :]]
     figure = Figure(figsize=(9, 1.6 + 0.28 * len(drawn)), dpi=120, layout="constrained")
     axes = figure.subplots()
@@ -30,7 +29,9 @@ def draw_merge(rows: Sequence[MergeRow], metric: str, mode: str, file: Path) -> 
     axes.scatter([row.value for row in drawn], places, c=colours, s=46, zorder=3)
     axes.axvline(sources[-1].value, color=LINE, linewidth=1, linestyle="--", label="best source")
     axes.set_yticks(places, [row.label for row in drawn])
-    axes.set(xlabel=f"{metric} on validation data", title=f"chosen: {next(row.label for row in candidates if row.best)}")
+    axes.set(
+        xlabel=f"{metric} on validation data", title=f"chosen: {next(row.label for row in candidates if row.best)}"
+    )
     axes.legend(loc="lower right")
     axes.grid(alpha=0.25)
     figure.savefig(file)

@@ -73,6 +73,10 @@ def test_parents_trained_here_are_merged_by_every_method_and_the_best_is_the_mod
     assert {row["recipe"] for row in rows} >= {"ties", "model_stock", "iso_c", "ensemble", "atlas", "greedy_soup"}
     assert (outcome.folder / "results" / "candidates.png").stat().st_size > 1000
     assert replay(outcome.folder).same
+    printed = dict(outcome.rows)
+    assert printed["before"].startswith("parent ")
+    assert printed["after"].startswith(f"{chosen['label']}: validation loss ")
+    assert printed[""].startswith("the merge is ")
 
 
 def test_every_pool_comes_to_the_same_model(tmp_path: Path) -> None:
