@@ -17,6 +17,7 @@ from typer.main import get_command
 from orchestrator.cli import app
 from orchestrator.quorum import QUORUMS
 from orchestrator.spec import check, json_schema
+from orchestrator.spec.federate import Aggregation
 from orchestrator.spec.search import Method
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +116,11 @@ def test_the_manual_has_a_section_for_every_quorum() -> None:
 def test_the_manual_has_a_section_for_every_method_of_search() -> None:
     sections = re.findall(r"^## `(\w+)`$", (ROOT / "docs/pages/search.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(sections) >= set(Method.model_fields)
+
+
+def test_the_manual_has_a_section_for_every_aggregation() -> None:
+    sections = re.findall(r"^### (\w+)$", (ROOT / "docs/pages/federate.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(sections) == sorted(Aggregation.model_fields)
 
 
 def test_the_spec_reference_is_current() -> None:

@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 
 from orchestrator.local import Local
 from orchestrator.spec import SpecInvalid, check
-from orchestrator.spec.federate import Federate
+from orchestrator.spec.federate import Aggregation, Federate
 from orchestrator.spec.federate_contradictions import federate_contradictions
 from orchestrator.spec.models import Spec
 from orchestrator.spec.problems import Problem
+from orchestrator.strategies import BufferedFederation, Federation
+from orchestrator.verbs import verb_of
 from tests.support.digits_task import Digits
 from trainers import Context
+from trainers.aggregation import RULES, make_rule
 
 TASK = "tests.support.digits_task:Digits"
 DIRICHLET = {"dirichlet": {"alpha": 0.5}}
@@ -172,3 +175,16 @@ def test_more_are_asked_than_needed_in_the_proportion_of_over_sampling(clients: 
     federate = Federate(workers=2, clients=clients, clients_per_round=per_round, over_sample=over)
     assert federate.needed == per_round
     assert per_round <= federate.asked < per_round * over + 1
+
+
+def test_every_rule_of_aggregation_can_be_asked_for_and_knows_its_options() -> None:
+    assert sorted(Aggregation.model_fields) == sorted(RULES)
+    for name in RULES:
+        spec = Spec.model_validate({"task": TASK, "federate": {"workers": 4, "aggregation": name}})
+        strategy = verb_of(spec).strategy(spec)
+        assert isinstance(strategy, Federation | BufferedFederation)
+        rule = make_rule(strategy.settings.rule)
+        assert type(rule) is RULES[name]
+        assert strategy.settings.control == rule.has_control
+        assert Aggregation.model_validate(name).uses_proxy == rule.uses_proxy
+        assert rule == RULES[name]()  # the same defaults
