@@ -12,11 +12,12 @@ import msgspec
 
 from orchestrator.errors import RunFailed
 from orchestrator.protocols import Idle
-from orchestrator.records import GIVEN, Counts, Json, Model, Place, Ref, Row, Told, Work
+from orchestrator.records import Counts, Json, Model, Place, Ref, Row, Told, Work
 from orchestrator.searching.score import score
 from orchestrator.strategies.entry import NONE, Entry, entry_of
 from orchestrator.strategies.evaluation import Evaluation
 from orchestrator.strategies.greedy_soup import GreedySoup
+from orchestrator.strategies.merge_sources import Sources
 from orchestrator.strategies.merging_settings import MergingSettings, Wanted
 
 MEMBERS = "ensemble.members"
@@ -24,8 +25,7 @@ MEMBERS = "ensemble.members"
 
 
 class Phase(StrEnum):
-    START = "start"  # the given models are taken in, or the first weights are made
-    PARENTS = "parents"  # the run trains its own parents
+    SOURCES = "sources"  # they are taken in, or trained
     CANDIDATES = "candidates"  # sources and candidates are made and judged
     TEST = "test"  # the best source and the chosen candidate are evaluated on test data
     DONE = "done"
@@ -39,17 +39,13 @@ class State:
     entry that each is for: "base", "source.N" or "candidate.N".
     """
 
-    phase: Phase = Phase.START
+    phase: Phase = Phase.SOURCES
     next_id: int = 0
     round: int = 0  # of the newest quorum work
-    asked: bool = False  # the first works of this phase are out
-    samples: dict[str, int] = field(default_factory=dict)
-    base: Ref = NONE
-    sources: list[Entry] = field(default_factory=list)
+    sources: Sources = field(default_factory=Sources)
     candidates: list[Entry] = field(default_factory=list)
     soup: GreedySoup | None = None
     out: dict[int, str] = field(default_factory=dict)
-    trained: int = 0  # trials that are done
     chosen: int = -1  # the best candidate so far
     best_source: int = -1
 
@@ -68,10 +64,7 @@ class Merging:
         self._state = State()
 
     def ask(self, idle: Idle) -> Sequence[Work]:
-        works: list[Work] = []
-        if not self._state.asked:
-            self._state.asked = True
-            works.extend(self._first_works())
+        works = [self._work(*need) for need in self._state.sources.to_ask(self.settings)]
         if self._state.phase in (Phase.CANDIDATES, Phase.TEST):
             works.extend(self._merges())
             works.extend(self._evaluations())
@@ -89,8 +82,7 @@ class Merging:
                 reason = f"{told.work.kind} for {name} failed for good: {failure.cause}: {failure.message}"
                 raise RunFailed(reason, traceback=failure.traceback)
             elif told.work.kind in ("init", "trial"):
-                self._made_source(name, told)
-                rows.extend(self._trained(told))
+                rows.extend(self._made_source(name, told))
             elif told.work.kind == "predict":
                 self._entry(name).predictions = told.result.outputs["predictions"]
             else:
@@ -115,7 +107,7 @@ class Merging:
 
     @property
     def sources(self) -> Sequence[Entry]:
-        return self._state.sources
+        return self._state.sources.entries
 
     @property
     def candidates(self) -> Sequence[Entry]:
@@ -128,12 +120,12 @@ class Merging:
 
     @property
     def best_source(self) -> Entry | None:
-        return self._state.sources[self._state.best_source] if self._state.best_source >= 0 else None
+        return self.sources[self._state.best_source] if self._state.best_source >= 0 else None
 
     def held(self) -> Iterable[Ref]:
         state = self._state
-        held = {state.base, *self._given()}
-        for entry in (*state.sources, *state.candidates):
+        held = set(state.sources.held(self.settings))
+        for entry in (*self.sources, *state.candidates):
             if not self._is_stale(entry):
                 held.update((entry.weights, entry.predictions))
         return held - {NONE}
@@ -145,98 +137,24 @@ class Merging:
     def load_state_dict(self, state: Json) -> None:
         self._state = msgspec.convert(state, State, strict=False)
 
-    # -- sources ----------------------------------------------------------------------------------------------------
+    # -- candidates -------------------------------------------------------------------------------------------------
 
-    def _given(self) -> Iterable[Ref]:
-        """As long as they are not all taken in."""
-        if self._state.phase is not Phase.START:
-            return ()
-        numbers = range(len(self.settings.sources))
-        return [Ref(f"{GIVEN}source.{number}") for number in numbers] + [Ref(f"{GIVEN}base")] * self.settings.with_base
-
-    def _first_works(self) -> Iterable[Work]:
-        """Of a phase that begins by itself."""
-        state, settings = self._state, self.settings
-        if state.phase is Phase.PARENTS:
-            assert settings.parents is not None
-            if not state.base:
-                return [self._trial("base", 0, state.sources[0].weights, settings.parents.start_epochs)]
-            state.sources = [entry_of(f"parent {number}", settings.model) for number in range(settings.parents.count)]
-            epochs, numbers = settings.parents.epochs, range(settings.parents.count)
-            return [self._trial(f"source.{number}", number + 1, state.base, epochs) for number in numbers]
-        if state.phase is not Phase.START:
-            return ()
-        if settings.parents is not None:
-            state.sources = [entry_of("start", settings.model)]
-            return [self._work("source.0", "init", {}, {"model": settings.model})]
-        state.sources = [entry_of(label, arguments) for label, arguments in settings.sources]
-        named: list[tuple[str, Mapping[str, Any]]] = [("base", settings.model)] * settings.with_base
-        named.extend((f"source.{number}", source.arguments) for number, source in enumerate(state.sources))
-        return [
-            self._work(name, "init", {"given": Ref(GIVEN + name)}, {"model": arguments}) for name, arguments in named
-        ]
-
-    def _trial(self, name: str, number: int, weights: Ref, epochs: float) -> Work:
-        """A parent: from these weights on, with an order of the data of its own."""
-        assert self.settings.parents is not None
-        span = {"number": number, "start": 0.0, "end": epochs}
-        params = {**self.settings.parents.training, **span, "model": self.settings.model}
-        return self._work(name, "trial", {"weights": weights}, params)
-
-    def _made_source(self, name: str, told: Told) -> None:
-        state, metrics, weights = self._state, told.result.metrics, told.result.outputs.get("weights", NONE)
-        if told.work.kind == "init":
-            splits = ("train", "validation", "test")
-            state.samples = {split: int(metrics[f"{split}_samples"]) for split in splits}
-        if name == "base":
-            state.base = weights
-        else:
-            self._entry(name).weights = weights
-        if state.out:
-            return
-        trained_here = self.settings.parents is not None
-        if state.phase is Phase.START and trained_here:
-            state.phase, state.asked = Phase.PARENTS, False
-            if not self._start_epochs:
-                state.base = weights
-        elif state.phase is Phase.PARENTS and name == "base":
-            if not weights:
-                raise RunFailed("the parents' common start diverged in training: a smaller learning rate may help")
-            state.asked = False
-        else:
-            self._begin_candidates()
-
-    @property
-    def _start_epochs(self) -> float:
-        return 0.0 if self.settings.parents is None else self.settings.parents.start_epochs
-
-    def _trained(self, told: Told) -> Iterable[Row]:
-        """Of a trial, its part of the progress."""
+    def _made_source(self, name: str, told: Told) -> Iterable[Row]:
+        state = self._state
+        state.sources.made(self.settings, name, told)
+        if state.sources.ready:
+            state.phase, everyone = Phase.CANDIDATES, list(range(len(self.sources)))
+            fixed = [wanted for wanted in self.settings.wanted if wanted.recipe != "greedy_soup"]
+            state.candidates = [self._candidate(wanted, everyone) for wanted in fixed]
         if told.work.kind != "trial":
             return ()
-        self._state.trained += 1
         loss = {"train_loss": told.result.metrics["train_loss"]} if "train_loss" in told.result.metrics else {}
         return [self._row(loss)]
-
-    def _begin_candidates(self) -> None:
-        state = self._state
-        diverged = [entry.label for entry in state.sources if not entry.weights]
-        state.sources = [entry for entry in state.sources if entry.weights]
-        if diverged and len(state.sources) < 2:
-            raise RunFailed(f"{', '.join(diverged)} diverged in training, so there is nothing to merge")
-        if not state.samples["validation"]:
-            raise RunFailed("the task has no validation data, by which sources and candidates are judged")
-        state.phase, everyone = Phase.CANDIDATES, list(range(len(state.sources)))
-        for wanted in self.settings.wanted:
-            if wanted.recipe != "greedy_soup":
-                state.candidates.append(self._candidate(wanted, everyone))
-
-    # -- candidates -------------------------------------------------------------------------------------------------
 
     def _candidate(self, wanted: Wanted, members: list[int], *, speculative: bool = False) -> Entry:
         arguments: Mapping[str, Any] = self.settings.model
         if wanted.recipe == "ensemble":
-            arguments = {MEMBERS: [self._state.sources[member].arguments for member in members]}
+            arguments = {MEMBERS: [self.sources[member].arguments for member in members]}
         label = wanted.label
         if wanted.recipe == "greedy_soup":
             label += f" of {len(members)}"
@@ -249,7 +167,7 @@ class Merging:
         for number, entry in enumerate(self._state.candidates):
             if entry.asked or entry.speculative:
                 continue
-            if entry.recipe == "ensemble" and not all(source.predictions for source in self._state.sources):
+            if entry.recipe == "ensemble" and not all(source.predictions for source in self.sources):
                 yield from self._predictions()
                 continue
             entry.asked = True
@@ -272,21 +190,21 @@ class Merging:
         return entry.speculative and (soup is None or entry.members not in soup.speculations())
 
     def _predictions(self) -> Iterable[Work]:
-        span = {"split": "validation", "start": 0, "count": self._state.samples["validation"]}
-        for number, source in enumerate(self._state.sources):
+        span = {"split": "validation", "start": 0, "count": self._state.sources.samples["validation"]}
+        for number, source in enumerate(self.sources):
             if not source.predicting:
                 source.predicting = True
                 params = {**span, "model": source.arguments}
                 yield self._work(f"source.{number}", "predict", {"weights": source.weights}, params)
 
     def _make(self, name: str, entry: Entry) -> Work:
-        sources = [self._state.sources[member] for member in entry.members]
+        sources = [self.sources[member] for member in entry.members]
         inputs = {f"source.{number}": source.weights for number, source in enumerate(sources)}
         if entry.recipe == "ensemble":
             inputs |= {f"predictions.{number}": source.predictions for number, source in enumerate(sources)}
             return self._work(name, "ensemble", inputs, {"members": entry.arguments[MEMBERS]})
-        if self._state.base:
-            inputs["base"] = self._state.base
+        if self._state.sources.base:
+            inputs["base"] = self._state.sources.base
         params = {"options": entry.options, "sources": len(sources), "model": entry.arguments}
         if entry.recipe == "atlas":
             return self._work(name, "atlas", inputs, params)
@@ -299,9 +217,9 @@ class Merging:
         if "greedy_soup" not in [wanted.recipe for wanted in self.settings.wanted]:
             return
         if state.soup is None:
-            state.soup = GreedySoup.begin({number: self._score(entry) for number, entry in enumerate(state.sources)})
+            state.soup = GreedySoup.begin({number: self._score(entry) for number, entry in enumerate(self.sources)})
             first = self._soup_of(state.soup.members)
-            first.take_over(state.sources[state.soup.members[0]])
+            first.take_over(self.sources[state.soup.members[0]])
             self._compare(first)
         while (members := state.soup.next) is not None:
             entry = self._soup_of(members)
@@ -309,7 +227,7 @@ class Merging:
                 for guess in state.soup.speculations():
                     self._soup_of(guess, speculative=True)
                 return
-            newest = state.sources[members[-1]].label
+            newest = self.sources[members[-1]].label
             if state.soup.judged(self._score(entry)):
                 entry.note = f"{newest} makes it better"
             else:
@@ -341,7 +259,7 @@ class Merging:
         if split in entry.metrics:
             return
         if entry.evaluation is None:
-            entry.evaluation = Evaluation(split, 0, entry.weights, self._state.samples[split])
+            entry.evaluation = Evaluation(split, 0, entry.weights, self._state.sources.samples[split])
         entry.evaluation.together = together
         for start, count in entry.evaluation.parts_to_ask():
             params = {"split": split, "start": start, "count": count, "model": entry.arguments}
@@ -373,9 +291,9 @@ class Merging:
         state = self._state
         if entry.speculative:
             return ()
-        if any(source is entry for source in state.sources):
-            if all(source.judged for source in state.sources):
-                scores = [self._score(source) for source in state.sources]
+        if any(source is entry for source in self.sources):
+            if all(source.judged for source in self.sources):
+                scores = [self._score(source) for source in self.sources]
                 state.best_source = scores.index(max(scores))
         elif entry.recipe != "greedy_soup":
             self._compare(entry)
@@ -395,12 +313,13 @@ class Merging:
             entry.predictions = NONE
             if entry is not self.chosen and entry is not self.best_source:
                 entry.weights = NONE
-        return () if state.samples["test"] else self._tested()
+        return () if state.sources.samples["test"] else self._tested()
 
     def _row(self, figures: Mapping[str, float]) -> Row:
         """progress: models trained and models judged."""
         judged = sum(entry.judged and not entry.speculative for _, entry in self._named())
-        return Row(self._state.trained + judged, {"progress": float(self._state.trained + judged), **figures})
+        done = self._state.sources.trained + judged
+        return Row(done, {"progress": float(done), **figures})
 
     def _compare(self, entry: Entry) -> None:
         """Whether it is the best so far; the weights of those that are not are let go."""
@@ -417,7 +336,7 @@ class Merging:
         state, chosen, source = self._state, self.chosen, self.best_source
         assert chosen is not None
         assert source is not None
-        if state.samples["test"] and not ("test" in chosen.metrics and "test" in source.metrics):
+        if state.sources.samples["test"] and not ("test" in chosen.metrics and "test" in source.metrics):
             return ()
         state.phase = Phase.DONE
         figures = {f"{split}_{name}": value for split, named in chosen.metrics.items() for name, value in named.items()}
@@ -441,12 +360,12 @@ class Merging:
     # -- works ------------------------------------------------------------------------------------------------------
 
     def _named(self) -> Iterable[tuple[str, Entry]]:
-        yield from ((f"source.{number}", entry) for number, entry in enumerate(self._state.sources))
+        yield from ((f"source.{number}", entry) for number, entry in enumerate(self.sources))
         yield from ((f"candidate.{number}", entry) for number, entry in enumerate(self._state.candidates))
 
     def _entry(self, name: str) -> Entry:
         kind, _, number = name.partition(".")
-        return (self._state.sources if kind == "source" else self._state.candidates)[int(number)]
+        return (self.sources if kind == "source" else self._state.candidates)[int(number)]
 
     def _work(
         self,
