@@ -40,7 +40,11 @@ class Strategy(Protocol):
         late KEEP ones, and work that failed for good. Returns figures for the record."""
 
     def may_ask(self, worker: str) -> bool:
-        """Whether this worker may yet be asked, in the open round, for work of the quorum that names its worker."""
+        """Whether this worker may yet be asked, in the open round, for work of the quorum that names its worker.
+
+        True too of one that was asked, if it would be again when its work is lost: the core knows who was, and asks
+        this before it has told of a loss.
+        """
 
     @property
     def finished(self) -> bool: ...

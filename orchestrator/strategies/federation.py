@@ -89,7 +89,7 @@ class Federation:
         state, settings = self._state, self.settings
         if settings.simulated or state.versions.phase is not Phase.OPEN or state.sent:
             return False
-        return worker not in state.asked and len(state.asked) < settings.rounds.asked
+        return worker in state.asked or len(state.asked) < settings.rounds.asked
 
     @property
     def finished(self) -> bool:

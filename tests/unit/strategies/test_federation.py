@@ -278,6 +278,13 @@ def test_a_site_that_was_lost_may_try_again_in_the_same_round() -> None:
     assert again
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_no_round_does_without_a_site_that_was_back_the_moment_it_was_lost(seed: int) -> None:
+    strategy = Federation(federate.settings("fedlaw", asked=4, needed=4, real=True))
+    history = run(strategy, make_quorum("full"), seed=seed, workers=4, faults=Faults(crash=0.1, back_s=0.0))
+    assert [len(updates_of(combine)) for combine in history.combined()] == [4] * 8
+
+
 @some
 @given(SEEDS, st.sampled_from([None, STORM]), st.integers(1, 5), st.integers(1, 6))
 def test_a_buffer_has_each_client_once_and_as_many_as_it_is_to_have(
