@@ -39,7 +39,8 @@ def model(seed: int) -> dict[str, Tensor]:
     shapes = {"z": (8, 4), "a": (16, 8), "bias": (5,)}
     tensors = {name: torch.randn(shape, generator=start) for name, shape in shapes.items()}
     tensors = {name: tensor + 0.1 * torch.randn(tensor.shape, generator=generator) for name, tensor in tensors.items()}
-    return {**tensors, "half": tensors["a"].bfloat16(), "steps": torch.tensor(seed), "bn.running_var": torch.ones(3)}
+    others = {"steps": torch.tensor(seed), "bn.running_var": torch.ones(3), "empty": torch.empty(0, 4)}
+    return {**tensors, "half": tensors["a"].bfloat16(), **others}
 
 
 def plan_of(method: str, folder: Path, count: int = 2) -> Plan:
@@ -100,6 +101,7 @@ def test_the_manifest_says_what_was_merged_from_what_and_how(tmp_path: Path) -> 
         "bias": "merged",
         "steps": "copied",
         "bn.running_var": "alike",
+        "empty": "alike",
     }
 
 
