@@ -262,10 +262,15 @@ app.add_typer(track, name="track")
 def sync(run: RunName, state: State = RUNS) -> None:
     """Send MLflow what it missed of a run, from its journal; nothing twice. Exit 1 if it still misses some."""
     from orchestrator.catch_up import catch_up
+    from orchestrator.chain import runs_of
 
-    report = catch_up(_find(run, state))
-    print(report.message)
-    raise typer.Exit(0 if report.complete else 1)
+    folder = _find(run, state).resolve()
+    complete = True
+    for each in dict.fromkeys([folder, *runs_of(folder)]):  # a chain before its stages, which are nested in it
+        report = catch_up(each)
+        complete = complete and report.complete
+        print(report.message)
+    raise typer.Exit(0 if complete else 1)
 
 
 def _find(run: str, state: Path) -> Path:

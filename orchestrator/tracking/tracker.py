@@ -114,7 +114,7 @@ class Tracker:
         identity = load_identity(self._hello.folder, self._hello.uri)
         where = f"MLflow at {printable(self._hello.uri)}"
         if not missing:
-            message = f"{where} has the whole run, in experiment {self._hello.experiment!r}."
+            message = f"{where} has all of run {self._run}, in experiment {self._hello.experiment!r}."
         else:
             message = (
                 f"{where} has not got everything of run {self._run}: {'; '.join(missing)}. The run itself is not "
