@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from orchestrator.spec.federate import Federate
 from orchestrator.spec.models import Spec
 from orchestrator.spec.problems import Complaint, complaint
+from orchestrator.spec.start_world import start_problems
 
 
 def federate_world(spec: Spec) -> Iterator[Complaint]:
@@ -19,7 +19,7 @@ def federate_world(spec: Spec) -> Iterator[Complaint]:
     yield from optimizer_problems(("federate", "local", "optimizer"), federate.local.optimizer)
     yield from _data(spec, federate)
     if federate.start is not None:
-        yield from _start(spec, federate, federate.start)
+        yield from start_problems(spec, federate.start)
 
 
 def _data(spec: Spec, federate: Federate) -> Iterator[Complaint]:
@@ -61,18 +61,3 @@ def _labels(federate: Federate, train: object, validation: object) -> Iterator[C
                 labels_of(dataset)
             except LabelsMissing as error:
                 yield complaint(keys, f"needs classes, but {error.problem}. Use iid, and fedavg.", ("task",))
-
-
-def _start(spec: Spec, federate: Federate, start: str) -> Iterator[Complaint]:
-    """The model must be there, and be of the same arguments if it says of which."""
-    from orchestrator.errors import BadInput
-    from orchestrator.sources import find_models
-
-    try:
-        model = find_models(start, Path(spec.state), spec.tracking_uri(Path(spec.state)))[0]
-    except BadInput as error:
-        yield complaint(("federate", "start"), f"{str(error).rstrip('.')}.")
-        return
-    if model.arguments is not None and model.arguments != federate.model:
-        why = f"is a model with the arguments {model.arguments}, but federate.model is {federate.model}. Give the same."
-        yield complaint(("federate", "start"), why, ("federate", "model"))

@@ -102,6 +102,11 @@ class Search(VerbSection):
     confirm: Confirm | None = Field(
         default=Confirm(), description="retrain the best from scratch; null: the best trial's weights are the model"
     )
+    start: str | None = Field(
+        default=None,
+        min_length=1,
+        description="weights that every trial starts from: run:RUN, mlflow:ID or a .safetensors file; null: fresh ones",
+    )
     keep: int = Field(
         default=8, ge=1, description="trials whose weights are kept, the best; each is a run of its own in MLflow"
     )

@@ -34,6 +34,8 @@ def search_contradictions(spec: Spec) -> Iterator[Complaint]:
     yield from _budgets(search)
     if search.method.autohas is not None and not faults:
         yield from autohas_contradictions(search, search.method.autohas)
+    if search.start is not None:
+        yield from _one_start(search, space)
     if search.method.pbt is not None:
         yield from _population(search, search.method.pbt, space)
 
@@ -59,6 +61,17 @@ def _budgets(search: Search) -> Iterator[Complaint]:
     if (top := search.confirm.top) > (trials := search.trials):
         why = f"is {top} but search.trials is {trials}. Use top <= {trials}, or trials >= {top}."
         yield complaint(("search", "confirm", "top"), why, ("search", "trials"))
+
+
+def _one_start(search: Search, space: Space) -> Iterator[Complaint]:
+    """All trials have the model that they start from."""
+    if search.method.autohas is not None:
+        why = "cannot be given with autohas, whose tries start from fresh weights. Leave it out, or use asha."
+        yield complaint(("search", "start"), why, ("search", "method"))
+    for place, parameter in names(space):
+        if parameter.name.startswith("model."):
+            why = "cannot be searched where all trials start from one model (search.start). Leave one of them out."
+            yield complaint((*SPACE, *place), why, ("search", "start"))
 
 
 def _names(space: Space) -> Iterator[Complaint]:

@@ -12,6 +12,7 @@ from orchestrator.spec.models import Spec
 from orchestrator.spec.problems import Complaint, Keys, dotted
 from orchestrator.spec.search import Search
 from orchestrator.spec.search_models import model_problems
+from orchestrator.spec.start_world import start_problems
 
 SPACE: Keys = ("search", "space")
 
@@ -41,6 +42,8 @@ def search_world(spec: Spec) -> Iterator[Complaint]:
                 yield Complaint((keys, ("search", "optimizer")), f"{dotted(keys)}: {why}")
             said.add(why)
     yield from model_problems(spec.task, training_of(search), space)
+    if search.start is not None:
+        yield from start_problems(spec, search.start)
 
 
 def _problem(settings: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from orchestrator.spec.common import VerbSection
 from orchestrator.spec.federate import Federate
 from orchestrator.spec.merge import Merge
 from orchestrator.spec.models import VERBS, Spec
+from orchestrator.spec.search import Search
 
 BEST_TRIALS = 8
 """Of a search, as many go into a merge that names no sources of its own."""
@@ -40,6 +41,12 @@ def _into_merge(section: VerbSection, verb_before: str, run: str) -> Mapping[str
     return {"sources": [f"search:{run}/top:{BEST_TRIALS}" if verb_before == "search" else f"run:{run}"]}
 
 
+def _into_search(section: VerbSection, verb_before: str, run: str) -> Mapping[str, Any]:
+    """Every trial from the one model that came before."""
+    assert isinstance(section, Search)
+    return {} if section.start is not None else {"start": f"run:{run}"}
+
+
 def _into_federate(section: VerbSection, verb_before: str, run: str) -> Mapping[str, Any]:
     """The one model that came before."""
     assert isinstance(section, Federate)
@@ -49,5 +56,6 @@ def _into_federate(section: VerbSection, verb_before: str, run: str) -> Mapping[
 FROM: Mapping[str, Callable[[VerbSection, str, str], Mapping[str, Any]]] = {
     "federate": _into_federate,
     "merge": _into_merge,
+    "search": _into_search,
 }
 """By verb that can continue: (its section, the verb before, its run) -> keys to fill in, unless they are given."""

@@ -62,7 +62,8 @@ class Course:
 class Chain:
     """Training with `config` to `end` epochs, `at` of them done. number, first: see the kind "trial".
 
-    key: whose it is, for whoever began it. weights, optimizer: where it is at; NONE: at its beginning.
+    key: whose it is, for whoever began it. weights, optimizer: where it is at; NONE: at its beginning, but for the
+        weights that it was given to begin from.
     worker: who had it last, where its checkpoint is warm.
     """
 
@@ -107,7 +108,7 @@ class Chains:
             "end": end,
             "validation": course.validation,
         }
-        inputs = {"weights": chain.weights, "optimizer": chain.optimizer} if chain.weights else {}
+        inputs = {name: ref for name, ref in (("weights", chain.weights), ("optimizer", chain.optimizer)) if ref}
         learnt_s = max(LEAST_S, PATIENCE * self.epoch_s * (end - chain.at))
         timeout_s = learnt_s if course.deadline and self.epoch_s else None
         place = Place(prefer=chain.worker)
@@ -129,8 +130,7 @@ class Chains:
 
     def held(self) -> Iterator[Ref]:
         for chain in (*self.ready, *self.out.values()):
-            if chain.weights:
-                yield from (chain.weights, chain.optimizer)
+            yield from (ref for ref in (chain.weights, chain.optimizer) if ref)
 
     def __len__(self) -> int:
         return len(self.ready) + len(self.out)

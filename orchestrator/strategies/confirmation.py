@@ -43,13 +43,17 @@ class Confirmation:
     chains: Chains = field(default_factory=Chains)
 
     @classmethod
-    def begun(cls, configs: Sequence[Config], seeds: int, epochs: float, number: int) -> Confirmation:
+    def begun(
+        cls, configs: Sequence[Config], seeds: int, epochs: float, number: int, start: Ref = NONE
+    ) -> Confirmation:
         """configs: the most promising first. number: of the first seed; trials have others (see `Chain`), and share
-        their first weights, which no confirming run starts from."""
+        their first weights, which no confirming run starts from; start: all the same start from these."""
         confirmation = cls([dict(config) for config in configs])
         for candidate, config in enumerate(confirmation.configs):
             for seed in range(seeds):
-                confirmation.chains.begin(Chain(len(confirmation.runs), number + seed, config, epochs, first=1 + seed))
+                confirmation.chains.begin(
+                    Chain(len(confirmation.runs), number + seed, config, epochs, 0.0, start, first=1 + seed)
+                )
                 confirmation.runs.append(Run(candidate))
         return confirmation
 

@@ -10,8 +10,6 @@ from typing import Any
 from orchestrator.records import Cause, Json, Ref
 
 NONE = Ref("")
-START = Ref("given.start")
-"""The weights that a federation starts from, if it does not from fresh ones."""
 
 COMES_BACK = (Cause.LOST_WORKER, Cause.LOST_NODE, Cause.PREEMPTED, Cause.TIMEOUT)
 """Why a real site may fail and be asked again before the next version."""

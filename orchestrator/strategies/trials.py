@@ -14,9 +14,10 @@ from orchestrator.records import AGGREGATOR, Counts, Json, Model, Place, Ref, Ro
 from orchestrator.searching.score import WORST
 from orchestrator.searching.searcher import Searcher
 from orchestrator.searching.space import Config
-from orchestrator.strategies.chains import VALIDATION, Chain, Chains, Course
+from orchestrator.strategies.chains import NONE, VALIDATION, Chain, Chains, Course
 from orchestrator.strategies.confirmation import Confirmation
 from orchestrator.strategies.final_test import FinalTest
+from orchestrator.strategies.start import START
 from orchestrator.strategies.trial_table import Status, TrialTable
 
 
@@ -34,6 +35,7 @@ class TrialsSettings:
     trials: the searcher's, at most. epochs: of one trial at most.
     top, seeds: how many are confirmed, on how many seeds; top 0: none, and the best trial's own weights are the model.
     keep: >= 1, trials whose best weights are kept. first: any configuration, to count the data with.
+    started: every trial starts from the weights START; else from fresh ones.
     """
 
     course: Course
@@ -43,6 +45,7 @@ class TrialsSettings:
     seeds: int = 2
     keep: int = 8
     first: Config = field(default_factory=dict)
+    started: bool = False
 
 
 @dataclass(slots=True)
@@ -66,6 +69,7 @@ class State:
     now_s: float = 0.0
     steps: int = 0  # works of trials told
     test_samples: int = 0
+    start: Ref = NONE  # what every trial starts from, once it is taken in
     chains: Chains = field(default_factory=Chains)
     table: TrialTable = field(default_factory=TrialTable)
     candidates: list[int] = field(default_factory=list)  # trials that are confirmed
@@ -86,7 +90,8 @@ class Trials:
         if state.phase is Phase.INIT and not state.asked:
             state.asked = True
             params = {"model": self._arguments(self.settings.first)}
-            works.append(Work(state.next_id, 0, "init", {}, params, Place(role=AGGREGATOR), Counts.REQUIRED))
+            given = {"given": START} if self.settings.started else {}
+            works.append(Work(state.next_id, 0, "init", given, params, Place(role=AGGREGATOR), Counts.REQUIRED))
             state.next_id += 1
         elif state.phase in (Phase.SEARCH, Phase.CONFIRM):
             for _ in range(sum(idle[worker] for worker in idle)):
@@ -109,6 +114,7 @@ class Trials:
                 rows.extend(state.test.tell(told))
             else:
                 state.test_samples = int(told.result.metrics["test_samples"])
+                state.start = told.result.outputs["weights"] if self.settings.started else NONE
                 state.phase = Phase.SEARCH
         rows.extend(self._go_on())
         return rows
@@ -156,8 +162,12 @@ class Trials:
 
     def held(self) -> Iterable[Ref]:
         state = self._state
-        chosen = (state.chosen.weights,) if state.chosen is not None else ()
-        return {*state.chains.held(), *state.table.held(), *state.confirmation.held(), *chosen}
+        held = {*state.chains.held(), *state.table.held(), *state.confirmation.held()}
+        if state.phase is not Phase.TEST:
+            held.update((state.start, START if self.settings.started and state.phase is Phase.INIT else NONE))
+        if state.chosen is not None:
+            held.add(state.chosen.weights)
+        return held - {NONE}
 
     def state_dict(self) -> Json:
         return {
@@ -187,7 +197,9 @@ class Trials:
             segment = self.searcher.next()
             if segment is None:
                 return None
-            state.chains.begin(state.table.begin(segment, state.now_s))
+            chain = state.table.begin(segment, state.now_s)
+            chain.weights = chain.weights or state.start
+            state.chains.begin(chain)
         return state.chains.ask(state.next_id, course)
 
     # -- being told -------------------------------------------------------------------------------------------------
@@ -233,7 +245,9 @@ class Trials:
             best = state.table.best(settings.top)
             configs = [kept.config for kept in best]
             state.candidates = [kept.trial for kept in best]
-            state.confirmation = Confirmation.begun(configs, settings.seeds, settings.epochs, settings.trials)
+            state.confirmation = Confirmation.begun(
+                configs, settings.seeds, settings.epochs, settings.trials, state.start
+            )
             state.phase = Phase.CONFIRM
         if state.phase is Phase.CONFIRM and state.confirmation.complete:
             return [self._choose()]

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from orchestrator.records import AGGREGATOR, Counts, Json, Place, Ref, Row, Told
 from orchestrator.strategies.evaluation import Evaluation
-from orchestrator.strategies.federated import NONE, START, FederationSettings
+from orchestrator.strategies.federated import NONE, FederationSettings
+from orchestrator.strategies.start import START
 
 
 class Phase(StrEnum):

@@ -14,6 +14,7 @@ from orchestrator.records import Json
 from orchestrator.spec import Federate, Spec
 from orchestrator.strategies import BufferedFederation, Federation, FederationSettings, Rounds
 from orchestrator.verbs.quorums import quorum_name, quorum_of
+from orchestrator.verbs.start import given_start
 from orchestrator.verbs.verb import Finished, Pairs, Results, Verb
 from trainers import Split
 
@@ -110,13 +111,7 @@ def _waits(federate: Federate) -> str:
 
 
 def _given(spec: Spec) -> Mapping[str, Path]:
-    start = _section(spec).start
-    if start is None:
-        return {}
-    from orchestrator.sources import model_file
-
-    state = Path(spec.state)
-    return {"start": model_file(start, state, spec.tracking_uri(state))}
+    return given_start(spec, _section(spec).start)
 
 
 def _results(finished: Finished) -> Results:

@@ -17,6 +17,7 @@ from orchestrator.spec import Spec
 from orchestrator.strategies.trials import Trials, TrialsSettings
 from orchestrator.verbs.autohas import AUTOHAS
 from orchestrator.verbs.searched import Method, course_of, rows_of, section_of, shown_config, write_trials
+from orchestrator.verbs.start import given_start
 from orchestrator.verbs.verb import Finished, Pairs, Results, Verb
 from trainers import Split
 
@@ -39,6 +40,7 @@ def _trials(spec: Spec) -> Trials:
         seeds=confirm.seeds if confirm else 0,
         keep=search.keep,
         first=scope.config(0),
+        started=search.start is not None,
     )
     return Trials(settings, SEARCHERS[search.method.name](scope, **search.method.options.model_dump()))
 
@@ -105,7 +107,8 @@ def _describe(spec: Spec) -> Pairs:
     confirm = search.confirm
     then = f"the best {confirm.top} on {confirm.seeds} seeds each" if confirm else "none: the best trial is the model"
     searched = [("space" if not n else "", _range(k[-1], p.domain)) for n, (k, p) in enumerate(names(space))]
-    return [("workers", f"{search.workers}"), ("search", how), *searched, ("confirmation", then)]
+    start = [("start", f"every trial from {search.start}")] if search.start is not None else []
+    return [("workers", f"{search.workers}"), ("search", how), *start, *searched, ("confirmation", then)]
 
 
 def _range(name: str, domain: Domain) -> str:
@@ -134,5 +137,6 @@ SEARCH = Verb(
     goal=lambda spec: method_of(spec).goal(spec),
     plan=lambda spec, local: method_of(spec).plan(spec, local),
     describe=_describe,
+    given=lambda spec: given_start(spec, section_of(spec).start),
     results=lambda finished: method_of(finished.spec).results(finished),
 )

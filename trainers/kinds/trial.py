@@ -46,7 +46,8 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 def trial(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: Context) -> Outputs:
-    """Inputs "weights" and "optimizer", the outputs of a segment that ended at `start`, or neither: it begins afresh.
+    """Inputs "weights" and "optimizer", the outputs of a segment that ended at `start`; neither: it begins afresh;
+    weights alone: it begins from these.
 
     Outputs "weights" and "optimizer". Metrics: train_loss (mean over the segment's samples), samples (of the segment),
     diverged (0 or 1), and the task's on validation data, as validation_<name>.

@@ -92,6 +92,19 @@ def test_a_chain_that_was_stopped_goes_on_and_every_stage_equals_its_replay(tmp_
     assert resume_chain(tmp_path / "c", do=StopAfter(0).do) == done
 
 
+def test_a_search_after_training_starts_every_trial_from_the_trained_model(tmp_path: Path) -> None:
+    train = {"workers": 2, "batch_size": 50, "epochs": 6, "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9}}
+    search = {**SEARCH, "space": {"optimizer.lr": {"log": [1e-9, 1e-8]}}, "epochs": 0.1, "confirm": {"top": 1}}
+    spec = chain_spec(tmp_path, search=None, train=train, then=[{"search": search}, {"merge": MERGE}])
+    whole = run_chain(spec, do=StopAfter(10**9).do, name="c")
+    trained, searched, merged = (load_outcome(tmp_path / name) for name in stage_names(spec, "c"))
+    assert whole.outcome == "done"
+    for outcome in (trained, searched, merged):  # steps that small change nothing that shows
+        assert outcome is not None
+        assert outcome.metrics["test_accuracy"] == whole.metrics["test_accuracy"] > 0.8
+    assert all(replay(folder).same for folder in runs_of(tmp_path / "c"))
+
+
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     spec = chain_spec(tmp_path, then=[{"merge": MERGE}])
     run_chain(spec, do=StopAfter(10**9).do, name="c")
@@ -104,12 +117,12 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     [
         (
             [{"merge": MERGE, "federate": FEDERATE}],
-            "then.0 has federate and merge; what can go on from what came before is one of federate, merge.",
+            "then.0 has federate and merge; what can go on from what came before is one of federate, merge, search.",
         ),
-        ([{}], "then.0 has no verb; what can go on from what came before is one of federate, merge."),
+        ([{}], "then.0 has no verb; what can go on from what came before is one of federate, merge, search."),
         (
-            [{"search": SEARCH}],
-            "then.0 has search; what can go on from what came before is one of federate, merge.",
+            [{"train": {"workers": 1}}],
+            "then.0 has train; what can go on from what came before is one of federate, merge, search.",
         ),
         (
             [{"federate": {**FEDERATE, "clients_per_round": 4}}],

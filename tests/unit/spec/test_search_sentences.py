@@ -31,6 +31,7 @@ def problems(state: Path, **search: Any) -> list[str]:
 
 
 SENTENCES: list[tuple[dict[str, Any], str]] = [
+    ({"start": "run:nobody"}, "search.start 'run:nobody' names no run in"),
     ({"space": {}}, "search.space is empty, so there is nothing to search. Give it a name"),
     (
         {"space": {"model.width": {"choice": []}}},
@@ -179,3 +180,21 @@ def test_every_searcher_can_be_named_and_its_options_are_the_specs(name: str) ->
     assert options.keys() == signature(SEARCHERS[name]).parameters.keys() - {"scope"}
     defaults = {option: signature(SEARCHERS[name]).parameters[option].default for option in options}
     assert options == defaults
+
+
+@pytest.mark.parametrize(
+    ("search", "sentence"),
+    [
+        (
+            {"method": "autohas"},
+            "search.start cannot be given with autohas, whose tries start from fresh weights. Leave it out, or use asha.",
+        ),
+        (
+            {"space": {"model.width": {"choice": [8, 16]}}},
+            "search.space.model.width cannot be searched where all trials start from one model (search.start). "
+            "Leave one of them out.",
+        ),
+    ],
+)
+def test_what_cannot_start_from_one_model_is_said(tmp_path: Path, search: dict[str, Any], sentence: str) -> None:
+    assert sentence in problems(tmp_path, start="run:nobody", **search)
