@@ -187,7 +187,8 @@ def test_every_searcher_can_be_named_and_its_options_are_the_specs(name: str) ->
     [
         (
             {"method": "autohas"},
-            "search.start cannot be given with autohas, whose tries start from fresh weights. Leave it out, or use asha.",
+            "search.start cannot be given with autohas, whose tries start from fresh weights. "
+            "Leave it out, or use asha.",
         ),
         (
             {"space": {"model.width": {"choice": [8, 16]}}},

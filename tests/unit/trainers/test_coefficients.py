@@ -1,4 +1,4 @@
-"""Learning scalars of a combination: the closed form is autograd's gradient, and nothing worse than the start is kept."""
+"""Learning scalars: the closed form is autograd's gradient, and nothing worse than the start is kept."""
 
 from __future__ import annotations
 
