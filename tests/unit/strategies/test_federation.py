@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from orchestrator.core import Core
@@ -89,6 +89,16 @@ def run(
     raise AssertionError("it goes on and on")
 
 
+def stormy(strategy: Strategy, quorum: Quorum, seed: int, faults: Faults | None) -> History:
+    """As `run`; a storm that takes the aggregator three times from one combination ends the run, and rightly."""
+    try:
+        return run(strategy, quorum, seed=seed, faults=faults)
+    except RunFailed as failed:
+        if "failed for good" in failed.reason:
+            reject()
+        raise
+
+
 def _note(history: History, wake: Wake, actions: Actions, out: dict[int, str]) -> None:
     for event in wake.events:
         if isinstance(event, Result):
@@ -117,7 +127,7 @@ QUORUMS = st.sampled_from(
 def test_every_round_combines_updates_of_different_clients_all_from_the_newest_weights(
     seed: int, quorum: Quorum, faults: Faults | None
 ) -> None:
-    history = run(Federation(federate.settings("fedlaw")), quorum, seed=seed, faults=faults)
+    history = stormy(Federation(federate.settings("fedlaw")), quorum, seed, faults)
     assert [row.step for row in history.rounds()] == list(range(1, 9))
     weights = Ref("0.weights")
     for number, combine in enumerate(history.combined(), start=1):
@@ -137,7 +147,7 @@ def test_what_clients_remember_is_adopted_exactly_when_they_are_counted(
 ) -> None:
     """Each counted visit adds one to the client's own count and to the server's: SCAFFOLD's invariant in small."""
     strategy = Federation(federate.settings("scaffold"))
-    history = run(strategy, quorum, seed=seed, faults=faults)
+    history = stormy(strategy, quorum, seed, faults)
     state: Any = strategy.state_dict()
     remembered = {client: int(history.values.get(ref)["visits"]) for client, ref in state["memory"].items()}
     counted = Counter(update["client"] for combine in history.combined() for update in updates_of(combine))
@@ -291,7 +301,7 @@ def test_a_buffer_has_each_client_once_and_as_many_as_it_is_to_have(
     seed: int, faults: Faults | None, needed: int, out: int
 ) -> None:
     strategy = BufferedFederation(federate.settings("fedbuff", asked=out, needed=needed))
-    history = run(strategy, make_quorum("first"), seed=seed, faults=faults)
+    history = stormy(strategy, make_quorum("first"), seed, faults)
     assert history.most_out <= out
     assert [row.step for row in history.rounds()] == list(range(1, 9))
     used: list[int] = []
