@@ -29,7 +29,7 @@ def weighted_mean(tensors: Sequence[Tensor], samples: Sequence[float]) -> Tensor
 
 
 def weighted_sum(tensors: Sequence[Tensor], factors: Sequence[float]) -> Tensor:
-    """Σᵢ fᵢ·tᵢ in float64, as a new tensor of the inputs' dtype. All as for `weighted_mean`, but factors of any size."""
+    """Σᵢ fᵢ·tᵢ in float64, as a new tensor of the inputs' dtype. As `weighted_mean`, but for factors of any size."""
     flats = [tensor.reshape(-1) for tensor in tensors]
     total = torch.empty_like(flats[0])
     scratch = [torch.empty(min(CHUNK, len(total)), dtype=torch.float64) for _ in range(3)]

@@ -61,6 +61,11 @@ class Frame:
     busy: int
     lines: tuple[WorkerLine, ...]
 
+    @property
+    def over(self) -> bool:
+        """It has come to its goal and nobody works any more: what it leaves is written and recorded."""
+        return self.done >= self.total and not self.busy
+
 
 class _Mark(NamedTuple):
     """What had been done by then."""
@@ -133,7 +138,7 @@ class Figures:
         left, done_per_s = max(self.goal.total - done.done, 0.0), (done.done - start.done) / span_s
         decided, workers = self._decided, self._workers
         return Frame(
-            elapsed_s=now_s - (now_s if self._first_s is None else self._first_s),
+            elapsed_s=now_s - (self._first_s or 0.0),
             done=min(done.done, self.goal.total),
             total=self.goal.total,
             unit=self.goal.unit,

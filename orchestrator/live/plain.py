@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from orchestrator.live.figures import Frame
 from orchestrator.words import amount, duration, metric
+
+
+OVER = "what it leaves is written and recorded"
 
 
 def line(frame: Frame) -> str:
@@ -16,11 +21,15 @@ def line(frame: Frame) -> str:
     parts = [
         f"{duration(frame.elapsed_s)} {amount(frame.done)} of {frame.total:g} {frame.unit}",
         *(metric(*item) for item in (known | dict(frame.evaluations)).items()),
-        f"waits for {frame.wait_for} of {frame.present}",
-        f"{frame.samples_per_s:,.0f} samples/s",
-        f"{frame.rounds_per_s:,.1f} rounds/s",
-        f"{frame.unused:.0%} of results unused",
+        *([OVER] if frame.over else _speed(frame)),
     ]
-    if frame.left_s is not None:
-        parts.append(f"{duration(frame.left_s)} left")
     return " · ".join(parts)
+
+
+def _speed(frame: Frame) -> Iterator[str]:
+    yield f"waits for {frame.wait_for} of {frame.present}"
+    yield f"{frame.samples_per_s:,.0f} samples/s"
+    yield f"{frame.rounds_per_s:,.1f} rounds/s"
+    yield f"{frame.unused:.0%} of results unused"
+    if frame.left_s is not None:
+        yield f"{duration(frame.left_s)} left"

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.live.figures import Frame, WorkerLine
+from orchestrator.live.plain import OVER
 from orchestrator.words import amount, duration, metric
 
 
@@ -49,6 +50,8 @@ def _metrics(frame: Frame) -> Text:
 def _quorum(frame: Frame) -> Text:
     if frame.waiting:
         return Text(f"waiting: {frame.waiting}", style="yellow")
+    if frame.over:
+        return Text(OVER)
     if not frame.present:
         return Text("workers are starting")
     sets = f"{frame.eligible} eligible · {frame.present} present · {frame.arrived} arrived"

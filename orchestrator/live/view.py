@@ -32,7 +32,7 @@ class View:
     def __init__(self, goal: Goal, draw: Draw, every_s: float) -> None:
         self._figures, self._draw, self._every_s = Figures(goal), draw, every_s
         self._news: deque[News] = deque(maxlen=MOST_NEWS)
-        self._last: tuple[float, float] | None = None  # the newest wake by the pool's clock, and by ours
+        self._last = 0.0, monotonic()  # the newest wake by the pool's clock, and by ours
         self._lock, self._ended, self._broken = Lock(), Event(), False
         self._thread = Thread(target=self._run, name="live view", daemon=True)
 
@@ -70,7 +70,7 @@ class View:
             return
         try:
             with self._lock:
-                now_s = self._last[0] + monotonic() - self._last[1] if self._last else None
+                now_s = self._last[0] + monotonic() - self._last[1]
                 frame, news = self._figures.frame(now_s), tuple(self._news)
                 self._news.clear()
             self._draw(frame, news)
