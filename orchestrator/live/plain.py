@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from orchestrator.live.figures import Frame
 from orchestrator.words import amount, duration, metric
 
-
 OVER = "what it leaves is written and recorded"
 
 
