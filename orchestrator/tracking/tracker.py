@@ -19,6 +19,7 @@ from orchestrator.tracking.link import Link
 from orchestrator.tracking.messages import Entries, Goodbye, Hello, Message, Report
 
 LOG = "tracking.log"
+MODEL_S = 10.0  # seconds for a model: 1 to 3 on an idle machine
 HAND_OVER_S = 1.0
 HAND_OVER_ENTRIES = 1000  # one frame at most, so that none grows beyond what the line takes
 
@@ -101,7 +102,7 @@ class Tracker:
             self._hand_over()
 
     def finish(self, final: Final, timeout_s: float) -> TrackingReport:
-        """Ends the record, waiting for MLflow at most so long, and the writer process in any case.
+        """Ends the record, and the writer process; waits for MLflow at most so long, MODEL_S more for a child's model.
 
         final: also kept in the run's folder, for `load_final`.
         """
@@ -109,7 +110,8 @@ class Tracker:
         if final.ended_ms is None:
             final = structs.replace(final, ended_ms=round(time.time() * 1000))
         self._keep(final)
-        answer = self._converse(Goodbye(final, timeout_s))
+        models = sum(child.model is not None for child in final.children)
+        answer = self._converse(Goodbye(final, timeout_s + MODEL_S * models))
         missing = self._missing(answer)
         identity = load_identity(self._hello.folder, self._hello.uri)
         where = f"MLflow at {printable(self._hello.uri)}"
