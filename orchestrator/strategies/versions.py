@@ -12,6 +12,9 @@ from orchestrator.strategies.evaluation import Evaluation
 from orchestrator.strategies.federated import NONE, FederationSettings
 from orchestrator.strategies.start import START
 
+JUDGED = ("validation", "test")
+"""Splits that the server has; it need not have samples to train on."""
+
 
 class Phase(StrEnum):
     BEGIN = "begin"  # the first weights are being made, and the partition
@@ -35,7 +38,7 @@ class Versions:
     """JSON by msgspec, as a part of a strategy's state.
 
     number: of the newest version; the first weights are 0. asked: the first work is out, and `missing` pieces of it are
-    not in yet. partition: who has which samples, of simulated clients. samples: of each split.
+    not in yet. partition: who has which samples, of simulated clients. samples: of each split that is judged on.
     evaluation: under way, one at a time.
     """
 
@@ -53,7 +56,7 @@ class Versions:
         if not self.asked:
             self.asked, self.missing = True, 1 + settings.simulated
             place, given = Place(role=AGGREGATOR), {"given": START} if settings.started else {}
-            yield Question("init", given, {}, place, Counts.REQUIRED)
+            yield Question("init", given, {"splits": JUDGED}, place, Counts.REQUIRED)
             if settings.simulated:
                 yield Question("partition", {}, {"partition": settings.partition}, place, Counts.REQUIRED)
         if self.evaluation is not None:
@@ -70,8 +73,7 @@ class Versions:
             return self._evaluated(told)
         if told.work.kind == "init":
             self.weights = told.result.outputs["weights"]
-            splits = ("train", "validation", "test")
-            self.samples = {split: int(told.result.metrics[f"{split}_samples"]) for split in splits}
+            self.samples = {split: int(told.result.metrics[f"{split}_samples"]) for split in JUDGED}
         else:
             self.partition = told.result.outputs["partition"]
         self.missing -= 1

@@ -8,17 +8,20 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import Dataset, TensorDataset
 
 from orchestrator.local import Local
 from orchestrator.spec import SpecInvalid, check
 from orchestrator.spec.federate import Aggregation, Federate
 from orchestrator.spec.federate_contradictions import federate_contradictions
+from orchestrator.spec.federate_world import federate_world
 from orchestrator.spec.models import Spec
 from orchestrator.spec.problems import Problem
 from orchestrator.strategies import BufferedFederation, Federation
+from orchestrator.strategies.versions import Versions
 from orchestrator.verbs import verb_of
 from tests.support.digits_task import Digits
-from trainers import Context
+from trainers import Context, Split, run_kind
 from trainers.aggregation import RULES, make_rule
 
 TASK = "tests.support.digits_task:Digits"
@@ -27,9 +30,9 @@ ADAM = {"optimizer": {"name": "adam", "lr": 0.01}}
 QUORUM = "federate.quorum says how many updates to wait for, but fedbuff has no rounds to wait for. Leave it out."
 
 
-def problems(state: Path, **federate: Any) -> list[Problem]:
+def problems(state: Path, task: str = TASK, **federate: Any) -> list[Problem]:
     """What is said of ten clients on four workers with these keys."""
-    spec = {"task": TASK, "state": str(state), "federate": {"workers": 4, "clients": 10, **federate}}
+    spec = {"task": task, "state": str(state), "federate": {"workers": 4, "clients": 10, **federate}}
     try:
         check(spec)
     except SpecInvalid as invalid:
@@ -175,6 +178,45 @@ def test_more_are_asked_than_needed_in_the_proportion_of_over_sampling(clients: 
     federate = Federate(workers=2, clients=clients, clients_per_round=per_round, over_sample=over)
     assert federate.needed == per_round
     assert per_round <= federate.asked < per_round * over + 1
+
+
+class Measured(Digits):
+    """Its targets are numbers, not classes."""
+
+    def data(self, split: Split) -> Dataset[Any]:
+        inputs, targets = super().data(split).tensors  # type: ignore[attr-defined]
+        return TensorDataset(inputs, targets.float())
+
+
+class ServerOnly(Digits):
+    """What a server of real sites may have."""
+
+    def data(self, split: Split) -> Dataset[Any]:
+        if split is Split.TRAIN:
+            raise FileNotFoundError("train-images")
+        return super().data(split)
+
+
+def test_what_needs_classes_is_refused_where_there_are_none(tmp_path: Path) -> None:
+    task = f"{__name__}:Measured"
+    told = [problem.message for problem in problems(tmp_path, task, partition=DIRICHLET)]
+    assert told == [
+        "federate.partition needs classes, but its last tensor is torch.float32 of shape [1200] for 1,200 samples. "
+        "Use iid.",
+        "federate.aggregation needs classes, but its last tensor is torch.float32 of shape [200] for 200 samples. "
+        "Use fedavg.",
+    ]
+    assert problems(tmp_path, task, partition="iid", aggregation="fedavg") == []
+
+
+def test_a_server_of_sites_needs_no_training_split() -> None:
+    spec = Spec.model_validate({"task": f"{__name__}:ServerOnly", "federate": {"workers": 3, "clients": "sites"}})
+    assert list(federate_world(spec)) == []
+    context = Context(ServerOnly(), seed=0)
+    (first,) = Versions().questions(verb_of(spec).strategy(spec).settings)  # type: ignore[attr-defined]
+    outputs, metrics = run_kind(first.kind, {}, {"model": {}, **first.params}, context)
+    assert outputs.keys() == {"weights"}
+    assert metrics["test_samples"] == 397
 
 
 def test_every_rule_of_aggregation_can_be_asked_for_and_knows_its_options() -> None:
