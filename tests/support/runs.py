@@ -13,6 +13,7 @@ from orchestrator.pools.inline import InlinePool
 from orchestrator.pools.latency import Constant, Latency, ShiftedExponential
 from orchestrator.pools.virtual import Faults, VirtualPool
 from orchestrator.protocols import Pool
+from orchestrator.records import Actions, Wake
 from orchestrator.spec import Spec
 from orchestrator.values.shared import SharedValues
 
@@ -54,3 +55,19 @@ def virtual(faults: Faults | None = None) -> OpenPool:
         return VirtualPool(spec.section.workers, execute, seed=spec.seed, latency=latency, faults=faults)
 
     return open_pool
+
+
+class StopAfter:
+    """Asks the run to stop after so many wakes, as a signal would."""
+
+    def __init__(self, wakes: int) -> None:
+        self.left = wakes
+
+    def __call__(self) -> bool:
+        return self.left <= 0
+
+    def notify(self, callback: object) -> None:
+        pass
+
+    def seen(self, wake: Wake, actions: Actions) -> None:
+        self.left -= 1

@@ -13,10 +13,9 @@ from orchestrator.errors import RunExists
 from orchestrator.lifecycle import resume, start
 from orchestrator.outcome import Outcome
 from orchestrator.outcome_file import load_outcome
-from orchestrator.records import Actions, Wake
 from orchestrator.spec import Spec, SpecInvalid, check
 from orchestrator.verify import replay
-from tests.support.runs import inline
+from tests.support.runs import StopAfter, inline
 
 SEARCH = {
     "workers": 2,
@@ -43,20 +42,8 @@ def chain_spec(state: Path, **changes: Any) -> Spec:
     )
 
 
-class StopAfter:
-    """Asks the stages to stop after so many wakes, as a signal would."""
-
-    def __init__(self, wakes: int) -> None:
-        self.left = wakes
-
-    def __call__(self) -> bool:
-        return self.left <= 0
-
-    def notify(self, callback: object) -> None:
-        pass
-
-    def seen(self, wake: Wake, actions: Actions) -> None:
-        self.left -= 1
+class Stages(StopAfter):
+    """Does the stages of a chain, and goes on with those that have begun, until it is to stop."""
 
     def do(self, spec: Spec, run: str, parent: str) -> Outcome:
         folder = Path(spec.state) / run
@@ -66,7 +53,7 @@ class StopAfter:
 
 
 def test_each_stage_starts_from_what_the_one_before_it_left(tmp_path: Path) -> None:
-    whole = run_chain(chain_spec(tmp_path), do=StopAfter(10**9).do, name="c")
+    whole = run_chain(chain_spec(tmp_path), do=Stages(10**9).do, name="c")
     assert (whole.outcome, whole.done) == ("done", 3.0)
     search, merge, federate = (load_outcome(tmp_path / name) for name in stage_names(chain_spec(tmp_path), "c"))
     assert search is not None
@@ -83,20 +70,20 @@ def test_each_stage_starts_from_what_the_one_before_it_left(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("wakes", [3, 12, 20])
 def test_a_chain_that_was_stopped_goes_on_and_every_stage_equals_its_replay(tmp_path: Path, wakes: int) -> None:
-    stopped = run_chain(chain_spec(tmp_path), do=StopAfter(wakes).do, name="c")
+    stopped = run_chain(chain_spec(tmp_path), do=Stages(wakes).do, name="c")
     assert stopped.outcome == "interrupted"
-    done = resume_chain(tmp_path / "c", do=StopAfter(10**9).do)
+    done = resume_chain(tmp_path / "c", do=Stages(10**9).do)
     assert (done.outcome, done.done) == ("done", 3.0)
     assert len(runs_of(tmp_path / "c")) == 3
     assert all(replay(folder).same for folder in runs_of(tmp_path / "c"))
-    assert resume_chain(tmp_path / "c", do=StopAfter(0).do) == done
+    assert resume_chain(tmp_path / "c", do=Stages(0).do) == done
 
 
 def test_a_search_after_training_starts_every_trial_from_the_trained_model(tmp_path: Path) -> None:
     train = {"workers": 2, "batch_size": 50, "epochs": 6, "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9}}
     search = {**SEARCH, "space": {"optimizer.lr": {"log": [1e-9, 1e-8]}}, "epochs": 0.1, "confirm": {"top": 1}}
     spec = chain_spec(tmp_path, search=None, train=train, then=[{"search": search}, {"merge": MERGE}])
-    whole = run_chain(spec, do=StopAfter(10**9).do, name="c")
+    whole = run_chain(spec, do=Stages(10**9).do, name="c")
     trained, searched, merged = (load_outcome(tmp_path / name) for name in stage_names(spec, "c"))
     assert whole.outcome == "done"
     for outcome in (trained, searched, merged):  # steps that small change nothing that shows
@@ -107,9 +94,9 @@ def test_a_search_after_training_starts_every_trial_from_the_trained_model(tmp_p
 
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     spec = chain_spec(tmp_path, then=[{"merge": MERGE}])
-    run_chain(spec, do=StopAfter(10**9).do, name="c")
+    run_chain(spec, do=Stages(10**9).do, name="c")
     with pytest.raises(RunExists):
-        run_chain(spec, do=StopAfter(10**9).do, name="c")
+        run_chain(spec, do=Stages(10**9).do, name="c")
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,10 @@ from orchestrator.local import arguments_of
 from orchestrator.merge_models import ModelsRefused
 from orchestrator.outcome import Outcome
 from orchestrator.pools.virtual import Faults
-from orchestrator.records import Actions, Wake
 from orchestrator.spec import Spec, SpecInvalid, check
 from orchestrator.verify import replay
 from tests.support.digits_task import Digits
-from tests.support.runs import digits_spec, inline, virtual
+from tests.support.runs import StopAfter, digits_spec, inline, virtual
 from trainers import Split, build_model, unflatten
 from trainers.flat import Layout
 
@@ -112,22 +111,6 @@ def test_runs_files_and_folders_are_sources_and_the_manifest_names_them(tmp_path
     assert manifest["weights_sha256"] == outcome.weights_sha256
     one.model_file.unlink()  # the run has kept what it was given
     assert replay(outcome.folder).same
-
-
-class StopAfter:
-    """Asks the run to stop after so many wakes, as a signal would."""
-
-    def __init__(self, wakes: int) -> None:
-        self.left = wakes
-
-    def __call__(self) -> bool:
-        return self.left <= 0
-
-    def notify(self, callback: object) -> None:
-        pass
-
-    def seen(self, wake: Wake, actions: Actions) -> None:
-        self.left -= 1
 
 
 @pytest.mark.parametrize("wakes", [1, 4, 9])

@@ -19,10 +19,10 @@ from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.records import Ended, Resumed
 from orchestrator.lifecycle import resume, start
 from orchestrator.pools.virtual import Faults
-from orchestrator.records import Actions, Decided, Wake
+from orchestrator.records import Decided
 from orchestrator.verify import replay
 from tests.support.digits_task import Digits
-from tests.support.runs import digits_spec, inline, virtual
+from tests.support.runs import StopAfter, digits_spec, inline, virtual
 from trainers import Context, Split
 from trainers.blocks import permutation
 
@@ -93,22 +93,6 @@ def test_a_run_leaves_its_model_its_journal_and_nothing_in_shared_memory(tmp_pat
     *_, last = JournalReader(outcome.folder / "journal").records()
     assert isinstance(last, Ended)
     assert last.outcome == "done"
-
-
-class StopAfter:
-    """Asks the run to stop after so many wakes, as a signal would."""
-
-    def __init__(self, wakes: int) -> None:
-        self.left = wakes
-
-    def __call__(self) -> bool:
-        return self.left <= 0
-
-    def notify(self, callback: object) -> None:
-        pass
-
-    def seen(self, wake: Wake, actions: Actions) -> None:
-        self.left -= 1
 
 
 def test_a_run_that_was_stopped_goes_on_and_ends_as_its_replay(tmp_path: Path) -> None:

@@ -23,8 +23,7 @@ from orchestrator.values.memory import MemoryValues
 from orchestrator.verbs import Finished, verb_of
 from orchestrator.verify import replay
 from tests.support.digits_task import Digits
-from tests.support.runs import virtual
-from tests.unit.engine.test_run import StopAfter
+from tests.support.runs import StopAfter, virtual
 from trainers import Split
 
 STORM = Faults(crash=0.02, back_s=1.5, lost=0.002, lost_after_s=4.0, duplicate=0.1, slow=0.1)
