@@ -16,8 +16,7 @@ TrainersError
 ├── KindUnknown           work that no function of `kinds` does
 ├── RuleUnknown           an aggregation that no rule of `aggregation` does
 └── NonFinite             a loss or a gradient is NaN or Inf
-    ├── ClientDiverged    in a client's local training
-    └── CohortUnusable    in the weights of every client of a round
+    └── ClientDiverged    in a client's local training
 """
 
 from __future__ import annotations
@@ -220,18 +219,6 @@ class ClientDiverged(NonFinite):
             f"the loss of client {self.client} became NaN or Inf by batch {self.block} of its local epoch "
             f"{self.epoch}. A smaller learning rate or fewer local epochs help."
         )
-
-
-class CohortUnusable(NonFinite):
-    """Not one client of a round sent finite weights. clients: who sent something."""
-
-    def __init__(self, clients: tuple[str, ...]) -> None:
-        super().__init__("weights", 0, 0)
-        self.args = (clients,)
-        self.clients = clients
-
-    def __str__(self) -> str:
-        return f"none of the clients {', '.join(self.clients)} sent finite weights: lower the learning rate"
 
 
 class RuleUnknown(TrainersError):

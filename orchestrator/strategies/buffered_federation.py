@@ -191,7 +191,7 @@ class BufferedFederation:
 
     def _combined(self, told: Told) -> Row:
         state = self._state
-        state.versions.made(told.result.outputs["weights"], self.settings)
+        state.versions.made(told, self.settings)
         metrics = {**told.result.metrics, "too_stale": float(state.too_stale)}
         row = Row(state.versions.number, figures(state.versions.number, state.combining, metrics))
         state.combining, state.too_stale = [], 0

@@ -213,7 +213,7 @@ class Federation:
     def _combined(self, told: Told) -> Row:
         state, outputs, metrics = self._state, told.result.outputs, told.result.metrics
         state.server = outputs.get("server", NONE)
-        state.versions.made(outputs["weights"], self.settings)
+        state.versions.made(told, self.settings)
         state.signals = dict(gradient_signals(state.sent, metrics))
         row = Row(state.versions.number, figures(state.versions.number, state.sent, metrics))
         state.sent, state.combining, state.attempt = [], False, 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from orchestrator.errors import RunFailed
 from orchestrator.records import AGGREGATOR, Counts, Json, Place, Ref, Row, Told
 from orchestrator.strategies.evaluation import Evaluation
 from orchestrator.strategies.federated import NONE, FederationSettings
@@ -14,6 +15,8 @@ from orchestrator.strategies.start import START
 
 JUDGED = ("validation", "test")
 """Splits that the server has; it need not have samples to train on."""
+
+WASTED = 3  # versions in a row without a usable update, then the run ends
 
 
 class Phase(StrEnum):
@@ -39,7 +42,7 @@ class Versions:
 
     number: of the newest version; the first weights are 0. asked: the first work is out, and `missing` pieces of it are
     not in yet. partition: who has which samples, of simulated clients. samples: of each split that is judged on.
-    evaluation: under way, one at a time.
+    evaluation: under way, one at a time. wasted: versions in a row that no update was good enough for.
     """
 
     phase: Phase = Phase.BEGIN
@@ -50,6 +53,7 @@ class Versions:
     missing: int = 0
     samples: dict[str, int] = field(default_factory=dict)
     evaluation: Evaluation | None = None
+    wasted: int = 0
 
     def questions(self, settings: FederationSettings) -> Iterator[Question]:
         """To ask now, whoever is idle: the first work, once, and parts of evaluations."""
@@ -81,10 +85,16 @@ class Versions:
             self.phase = Phase.OPEN
         return ()
 
-    def made(self, weights: Ref, settings: FederationSettings) -> None:
-        """There is a new version: the last is evaluated on test data, if there are any, others now and then."""
-        self.weights, rounds = weights, settings.rounds
+    def made(self, told: Told, settings: FederationSettings) -> None:
+        """There is a new version: the last is evaluated on test data, if there are any, others now and then.
+
+        told: work "combine". Raises RunFailed when no client has sent anything usable for too long.
+        """
+        self.weights, rounds = told.result.outputs["weights"], settings.rounds
         self.number += 1
+        self.wasted = 0 if told.result.metrics["counted"] else self.wasted + 1
+        if self.wasted >= WASTED:
+            raise RunFailed(f"no client sent finite weights, {WASTED} times in a row: lower their learning rate")
         if self.number >= rounds.rounds:
             self.evaluation = self._evaluation_of("test", together=True)
             self.phase = Phase.DONE if self.evaluation is None else Phase.TEST

@@ -18,7 +18,7 @@ class Scaffold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     The clients' half is in `kinds.local_update`; all means are unweighted. server_lr: η > 0.
     Exact: with η = 1 the weights are the mean of the clients', bit for bit what FedAvg makes of equal samples.
     Holds: c is the mean of all N clients' controls, to rounding, whoever takes part.
-    State: {"parameters": c}. Metrics: control_norm.
+    State: {"parameters": c}.
     Source: Karimireddy et al. 2020, arXiv:1910.06378, option II.
     """
 

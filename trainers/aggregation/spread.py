@@ -26,11 +26,13 @@ class Spread(NamedTuple):
 
 
 def spread(moved: Sequence[tuple[Tensor, Tensor]]) -> Spread:
-    """moved: one or more (yᵢ, wᵢ), flat [P], finite, in order of work id.
+    """moved: (yᵢ, wᵢ), flat [P], finite, in order of work id.
 
     The coherence comes from the sum S of the unit vectors: (‖S‖² - m) / (m·(m - 1)).
     Cost: 3 ms a million numbers and client.
     """
+    if not moved:
+        return Spread(nan, 0.0, 0.0)
     norms2 = [squared_distance(after, before) for after, before in moved]
     lengths = [sqrt(norm2) if isfinite(norm2) else 0.0 for norm2 in norms2]
     count = sum(length > 0 for length in lengths)

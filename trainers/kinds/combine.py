@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite, isnan, sqrt
 from typing import Any
 
 import msgspec
 
-from trainers.aggregation import Cohort, Update, make_rule
+from trainers.aggregation import Cohort, Combined, Rule, Update, make_rule
 from trainers.aggregation.spread import spread
 from trainers.context import Context
-from trainers.errors import CohortUnusable
 from trainers.flat import PARAMETERS
 from trainers.kinds.kind import Json, Outputs
 from trainers.mean import squared_distance
@@ -51,12 +50,11 @@ def combine(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: 
     started from; "server", "client.<work id>" and "before.<work id>" are the rule's state and the clients', now and
     before, as far as there are any. Outputs the new "weights", and "server" if the rule has a state.
 
-    An update that is not finite is left out, whatever the rule.
+    An update that is not finite is left out, whatever the rule; if none is left, all stays as it is.
     Metrics: counted, dropped, samples, update_norm (‖new - old weights‖), sum_norm2, mean_norm2 and, of two or more
         clients, coherence (see `Spread`), and the rule's.
     Raises:
-        CohortUnusable: no update is finite. WeightsMismatch: one is another model's.
-        RuleUnknown; and what a proxy raises.
+        WeightsMismatch: an update is another model's. RuleUnknown; and what a proxy raises.
     Exact: sums run in order of work id; inputs are not modified.
     """
     asked = msgspec.convert(params, Combine)
@@ -67,26 +65,32 @@ def combine(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: 
         if name == "weights" or name.startswith(("update.", "base.")):
             layout.require_fits(name, value)
     sent = [_update(counted, inputs) for counted in sorted(asked.updates, key=lambda counted: counted.id)]
-    updates = [update for update in sent if _usable(update)]
-    if not updates:
-        raise CohortUnusable(tuple(update.client for update in sent))
-    cohort = Cohort(weights, updates, asked.population, inputs.get("server", {}))
-    proxy = Proxy(context, asked.model, asked.proxy.split, asked.proxy.samples)
-    combined = rule.combine(cohort, proxy)
-    moved = sqrt(squared_distance(combined.weights[PARAMETERS], weights[PARAMETERS]))
+    updates = [update for update in sent if _usable(update, rule)]
+    server = inputs.get("server", {})
+    if updates:
+        proxy = Proxy(context, asked.model, asked.proxy.split, asked.proxy.samples)
+        combined = rule.combine(Cohort(weights, updates, asked.population, server), proxy)
+    else:
+        combined = Combined(_copied(weights), _copied(server), {})
+    metrics = {**_figures(weights, combined, updates), "dropped": float(len(sent) - len(updates)), **combined.metrics}
+    state = {"server": combined.state} if combined.state else {}
+    return {"weights": combined.weights, **state}, metrics
+
+
+def _figures(weights: Tensors, combined: Combined, updates: Sequence[Update]) -> dict[str, float]:
     clients = spread([(update.weights[PARAMETERS], update.base[PARAMETERS]) for update in updates])
-    metrics = {
+    return {
         "counted": float(len(updates)),
-        "dropped": float(len(sent) - len(updates)),
         "samples": sum(update.samples for update in updates),
-        "update_norm": moved,
+        "update_norm": sqrt(squared_distance(combined.weights[PARAMETERS], weights[PARAMETERS])),
         "sum_norm2": clients.sum_norm2,
         "mean_norm2": clients.mean_norm2,
         **({} if isnan(clients.coherence) else {"coherence": clients.coherence}),
-        **combined.metrics,
     }
-    state = {"server": combined.state} if combined.state else {}
-    return {"weights": combined.weights, **state}, metrics
+
+
+def _copied(value: Tensors) -> Tensors:
+    return {name: tensor.clone() for name, tensor in value.items()}
 
 
 def _update(counted: Counted, inputs: Mapping[str, Tensors]) -> Update:
@@ -102,9 +106,11 @@ def _update(counted: Counted, inputs: Mapping[str, Tensors]) -> Update:
     )
 
 
-def _usable(update: Update) -> bool:
+def _usable(update: Update, rule: Rule) -> bool:
     """Whether it can be summed: a client that nobody here trusts may send anything."""
     if not (isfinite(update.samples) and update.samples > 0):
+        return False
+    if rule.has_control and not update.state:
         return False
     if any(value.shape != update.weights[PARAMETERS].shape for value in update.state.values()):
         return False

@@ -19,9 +19,10 @@ from orchestrator.pools.latency import Constant, Latency, ShiftedExponential
 from orchestrator.pools.virtual import Faults, VirtualPool
 from orchestrator.protocols import Quorum, Strategy
 from orchestrator.quorum import Deadline, make_quorum
-from orchestrator.records import Actions, Cause, Decided, Failure, Ref, Result, Row, Wake, Work
+from orchestrator.records import Actions, Cause, Decided, Failure, Ref, Result, Row, Told, Wake, Work
 from orchestrator.strategies import BufferedFederation, Federation
 from orchestrator.strategies.federated import Sent, figures, gradient_signals, local_params
+from orchestrator.strategies.versions import Versions
 from orchestrator.values.memory import MemoryValues
 from tests.support.toys import federate
 from tests.support.toys.case import execute
@@ -341,6 +342,21 @@ def test_a_model_that_was_given_is_held_until_it_was_taken_over(
     assert set(given_.held()) == {"given.start"}
     works = given_.ask(IdleWorkers({}))
     assert works[0].inputs == {"given": "given.start"}
+
+
+def test_versions_that_no_update_was_good_for_end_the_run_at_the_third_in_a_row() -> None:
+    versions, chosen = Versions(samples={"validation": 0, "test": 0}), federate.settings("fedlaw", rounds=99)
+
+    def made(counted: float) -> None:
+        work = Work(1, 1, "combine", {}, {})
+        versions.made(
+            Told(work, Result(1, 1, "a", {"weights": Ref("1.weights")}, {"counted": counted}, 0, 0), 0), chosen
+        )
+
+    for counted in (0, 0, 1, 0, 0):
+        made(counted)
+    with pytest.raises(RunFailed, match="no client sent finite weights, 3 times in a row"):
+        made(0)
 
 
 def sent(client: str, **metrics: float) -> Sent:

@@ -13,7 +13,7 @@ import torch
 from tests.unit.trainers.federated.rounds import Federation
 from trainers import Tensors, decode, encode, fingerprint
 from trainers.aggregation import RULES, make_rule
-from trainers.errors import CohortUnusable, RuleUnknown, WeightsMismatch
+from trainers.errors import RuleUnknown, WeightsMismatch
 from trainers.flat import PARAMETERS
 
 WITHOUT_LEARNING: Mapping[str, Mapping[str, Any]] = {"fedlaw": {"epochs": 0}, "fine_tuning": {"epochs": 0}}
@@ -132,11 +132,18 @@ def test_an_update_of_no_countable_samples_is_left_out(name: str, samples: float
     assert isfinite(metrics["update_norm"])
 
 
-def test_a_round_without_a_finite_update_is_an_error_that_names_the_clients(name: str) -> None:
-    federation = Federation(rule(name))
-    broken = {PARAMETERS: torch.full_like(federation.weights[PARAMETERS], float("nan"))}
-    with pytest.raises(CohortUnusable, match="none of the clients ann, bob"):
-        federation.combine({1: ("ann", 9.0, broken), 2: ("bob", 9.0, broken)}, {})
+def test_a_round_without_a_finite_update_leaves_all_as_it_is(name: str) -> None:
+    federation = Federation(rule(name), architecture="batch norm")
+    federation.round([0, 1])
+    broken = {
+        key: torch.full_like(value, float("nan")) for key, value in federation.weights.items() if key == PARAMETERS
+    }
+    broken = {**federation.weights, **broken}
+    state = {"server": federation.server} if federation.server else {}
+    outputs, metrics = federation.combine({1: ("ann", 9.0, broken), 2: ("bob", 9.0, broken)}, state)
+    assert fingerprint(outputs["weights"]) == fingerprint(federation.weights)
+    assert {key: fingerprint(outputs[key]) for key in state} == {key: fingerprint(state[key]) for key in state}
+    assert (metrics["counted"], metrics["dropped"], metrics["update_norm"]) == (0, 2, 0)
 
 
 def test_an_update_of_another_model_is_refused(name: str) -> None:

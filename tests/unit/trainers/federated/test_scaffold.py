@@ -138,3 +138,12 @@ def test_it_reaches_the_optimum_with_half_of_the_clients_a_round() -> None:
 def test_each_client_has_one_sample() -> None:
     federation = quadratics(0, rule=SCAFFOLD, steps=1)
     assert [len(part) for part in federation.context.clients(Iid(CLIENTS, 1))] == [1] * CLIENTS
+
+
+def test_a_client_without_a_control_is_left_out() -> None:
+    federation = quadratics(0, rule=SCAFFOLD, steps=2)
+    (first, _), (second, _) = federation.local_update(0), federation.local_update(1)
+    sent = {2: ("0", 1.0, first["update"]), 3: ("1", 1.0, second["update"])}
+    outputs, metrics = federation.combine(sent, {"client.3": second["client"]})
+    assert metrics["dropped"] == 1
+    assert fingerprint(outputs["weights"]) == fingerprint(second["update"])
