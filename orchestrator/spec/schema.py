@@ -83,6 +83,8 @@ def _phrase(schema: Mapping[str, Any]) -> str:
         return f"one of {', '.join(schema['enum'])}"
     if "properties" in schema:
         inside = tuple(schema["properties"])
+        if not inside:
+            return "an empty mapping"
         return f"a mapping with the key{'s' if len(inside) > 1 else ''} {', '.join(inside)}"
     bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
     limits = " and ".join(f"{sign} {schema[bound]:g}" for bound, sign in bounds.items() if bound in schema)
@@ -93,6 +95,6 @@ def _phrase(schema: Mapping[str, Any]) -> str:
         "string": "non-empty text" if schema.get("minLength") else "text",
         "null": "null",
         "object": "a mapping of names to values",
-        "array": "a list",
+        "array": "a list of one or more" if schema.get("minItems") else "a list",
     }
     return f"{words.get(schema.get('type', ''), ANYTHING)} {limits}".rstrip()

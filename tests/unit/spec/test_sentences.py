@@ -52,6 +52,17 @@ def sentences(*overrides: str) -> list[str]:
             "train.evaluate_every: {'rounds': 1, 'epochs': 1} is not {epochs: X} or {rounds: N}.",
         ),
         ("train.evaluate_every.rounds=0", "train.evaluate_every.rounds: 0 is not a whole number >= 1."),
+        ("train={~: 1}", "train.null: the name null is not text; put it in quotes."),
+        (
+            "federate={workers: 1, evaluate_every: {epochs: 2}}",
+            "federate.evaluate_every: {'epochs': 2} is not {rounds: N}.",
+        ),
+        ("federate.aggregation.fedavg=3", "federate.aggregation.fedavg: 3 is not an empty mapping or null."),
+        (
+            "federate.partition={iid: {}, dirichlet: {}}",
+            "federate.partition: {'iid': {}, 'dirichlet': {}} has 2 names; give exactly one.",
+        ),
+        ("serve.sites=[]", "serve.sites: [] is not a list of one or more."),
         ("train.wokers=4", f"train.wokers: no such key; did you mean 'workers'? Allowed: {TRAIN_KEYS}."),
         ("epochs=4", f"epochs: no such key; did you mean 'train.epochs'? Allowed: {TOP_KEYS}."),
         ("fnord=4", f"fnord: no such key. Allowed: {TOP_KEYS}."),
@@ -164,6 +175,30 @@ anything = st.recursive(
 def test_whatever_stands_in_a_spec_there_is_a_spec_or_a_sentence(data: dict[str, object]) -> None:
     spec, problems = shape(Source(data))
     assert problems or spec == Spec.model_validate(data)
+
+
+def test_a_name_that_is_no_text_is_told_wherever_it_stands() -> None:
+    data = {1: "x", None: 2, "task": 3, "then": [{4: {}}]}
+    _, problems = shape(Source(data))  # type: ignore[arg-type]
+    assert [problem.message.partition(":")[0] for problem in problems] == ["1", "null", "then.0.4", "task"]
+
+
+def test_what_is_broken_in_one_stage_hides_nothing_of_the_others() -> None:
+    stages = [{"train": {"workers": 1}}, "merge", {"federate": {"workers": 0, "at_least": 0}}, {"fnord": 1}]
+    spec, problems = shape(Source({**GOOD, "then": stages}))
+    assert [problem.keys for problem in problems] == [
+        ("then", 1),
+        ("then", 2, "federate", "workers"),
+        ("then", 2, "federate", "at_least"),
+        ("then", 3, "fnord"),
+    ]
+    assert next(complaint.about[0] for complaint in contradictions(spec)) == ("then", 0)
+
+
+def test_a_broken_learning_rate_hides_no_option_of_its_optimizer() -> None:
+    spec, _ = shape(overridden(Source(GOOD), ["train.optimizer={name: adamw, lr: 0, betas: [0.9, 0.99]}"]))
+    assert spec.train is not None
+    assert (spec.train.optimizer.name, spec.train.optimizer.options["betas"]) == ("adamw", [0.9, 0.99])
 
 
 @given(st.dictionaries(st.sampled_from(names(("train",))), anything))
