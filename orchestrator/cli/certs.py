@@ -9,6 +9,8 @@ import typer
 
 from orchestrator.errors import BadInput
 
+MOST_DAYS = 36_500
+
 certs = typer.Typer(no_args_is_help=True, help="Keys and certificates for a server and the sites that dial in to it.")
 
 
@@ -36,7 +38,9 @@ def init(
         list[str] | None,
         typer.Option("--host", metavar="HOST", help="Name or address that sites reach the server by. Repeatable."),
     ] = None,
-    days: Annotated[int, typer.Option("--days", min=1, help="How long new certificates are valid.")] = 365,
+    days: Annotated[
+        int, typer.Option("--days", min=1, max=MOST_DAYS, help="How long new certificates are valid.")
+    ] = 365,
 ) -> None:
     """Make what is missing: an authority, the server's folder and a folder for each site. Nothing is written over."""
     from cluster.certificates import CertificateInvalid
@@ -46,6 +50,8 @@ def init(
         made = make(folder, hosts or (), sites, days)
     except CertificateInvalid as error:
         raise NotMade(str(error)) from None
+    except OSError as error:
+        raise NotMade(f"{error.filename or folder}: cannot be written ({error.strerror}); name a folder") from None
     for path in made.kept:
         print(f"{path} is there already and is left as it is")
     for path in made.new:

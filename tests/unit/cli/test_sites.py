@@ -29,6 +29,17 @@ def test_what_cannot_be_certified_is_refused_with_exit_code_2(tmp_path: Path) ->
     assert "'North' cannot name a site" in err
     assert "Nothing was made." in err
     assert list(tmp_path.iterdir()) == []
+    code, _, _ = ripieno("certs", "init", str(tmp_path / "new"), "--host", "h", "--site", "a", "--days", "99999999")
+    assert code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_one_is_refused_with_exit_code_2(tmp_path: Path) -> None:
+    (file := tmp_path / "file").write_text("mine")
+    code, _, err = ripieno("certs", "init", str(file), "--host", "localhost", "--site", "north")
+    assert code == 2
+    assert "file: cannot be written (File exists); name a folder. Nothing was made." in err
+    assert file.read_text() == "mine"
 
 
 def test_a_site_that_cannot_join_is_told_why_with_exit_code_2(tmp_path: Path) -> None:
