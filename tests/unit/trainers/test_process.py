@@ -21,12 +21,18 @@ EXAMPLES = [
     errors.ArgumentInvalid("Mine", "widht", ("width",)),
     errors.OptimizerInvalid("sdg", "unknown"),
     errors.DataInvalid("train.gz", "is damaged"),
+    errors.LabelsMissing("its samples are not pairs of inputs and label"),
+    errors.PartitionImpossible(10, 5, 3),
+    errors.SamplesMissing(200, 100),
     errors.BlockMissing(3, 64, 100),
     errors.ModelUnsupported("it has no parameters"),
     errors.WeightsMismatch("weights", "3 parameters", "4 parameters"),
+    errors.SharingImpossible("layer.weight", (3, 4), (5, 4), "their kernels differ"),
     errors.ValueDamaged("3 bytes"),
     errors.KindUnknown("gradiant", ("gradient",)),
+    errors.RuleUnknown("fedavgg", ("fedavg",)),
     errors.NonFinite("loss", 1, 2),
+    errors.ClientDiverged("7", 1, 2),
 ]
 
 
