@@ -19,6 +19,8 @@ from trainers.merging.errors import MethodNeeds, MethodUnknown, OptionInvalid, S
 
 SOURCES, BASE, METHOD, PARENTS = (("merge", key) for key in ("sources", "base", "method", "parents"))
 
+REMEDY = "Give the arguments it was made with: {path: …, model: {…}}."
+
 
 class ModelsRefused(BadInput):
     """Models that cannot be merged, when the run that they were to come from had ended. problems: sentences."""
@@ -116,7 +118,7 @@ def _found(spec: Spec, keys: Keys, given: str | SourceFile, problems: list[Compl
     try:
         models = find_models(source, state, spec.tracking_uri(state))
     except SourceMissing as error:
-        problems.append(complaint(keys, f"is {str(error).rstrip('.')}."))
+        problems.append(complaint(keys, f"{str(error).rstrip('.')}."))
         return ()
     if isinstance(given, SourceFile):
         models = [
@@ -218,7 +220,13 @@ def _unfit(merge: Merge, models: Models, opened: Sequence[Source], task: Task | 
     for named, source in zip(models.all, opened, strict=True):
         arguments = named.found.arguments
         arguments = common_arguments(merge, models.all) if arguments is None else arguments
-        layout = Layout.of(build_model(task, arguments))
+        model = f"{type(task).__name__}.model({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
+        try:
+            layout = Layout.of(build_model(task, arguments))
+        except Exception as error:  # the user's model() may raise anything
+            told = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".")
+            yield complaint(named.keys, f"cannot be made: {model} raises {told}. {REMEDY}", ("merge", "model"))
+            continue
         shapes = {piece.name: piece.shape for piece in layout.pieces}
         missing = [name for name in shapes if name not in source.headers and not _is_tied(layout, name, source)]
         known = {name for name, _ in layout.names}
@@ -235,9 +243,7 @@ def _unfit(merge: Merge, models: Models, opened: Sequence[Source], task: Task | 
         ]
         if clauses:
             shown = "; ".join(clauses[:3]) + ("; …" if len(clauses) > 3 else "")
-            model = f"{type(task).__name__}.model({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
-            why = f"does not fit {model}: {shown}. Give the arguments it was made with: {{path: …, model: {{…}}}}."
-            yield complaint(named.keys, why, ("merge", "model"))
+            yield complaint(named.keys, f"does not fit {model}: {shown}. {REMEDY}", ("merge", "model"))
 
 
 def _is_tied(layout: Layout, name: str, source: Source) -> bool:

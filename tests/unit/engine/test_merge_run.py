@@ -178,12 +178,15 @@ def test_what_cannot_be_merged_is_refused_before_anything_starts(tmp_path: Path)
     check(merge_spec(tmp_path, sources=["run:one", "run:wide"], method="ensemble"))
     said = problems(tmp_path, sources=["run:none", "search:one/top:3", "nowhere", "mlflow:../x"])
     for clause in (
-        "merge.sources.0 is 'run:none' names no run",
-        "merge.sources.1 is 'search:one/top:3' is a run that has kept no trials",
-        "merge.sources.2 is 'nowhere' is not there",
-        "merge.sources.3 is 'mlflow:../x' is not of the form mlflow:RUN_ID",
+        "merge.sources.0 'run:none' names no run",
+        "merge.sources.1 'search:one/top:3' is a run that has kept no trials",
+        "merge.sources.2 'nowhere' is not there",
+        "merge.sources.3 'mlflow:../x' is not of the form mlflow:RUN_ID",
     ):
         assert clause in said
+    said = problems(tmp_path, sources=["run:one", {"path": str(stranger), "model": {"width": "x"}}], method="ensemble")
+    assert "merge.sources.1 cannot be made: Digits.model(width='x') raises TypeError: " in said
+    assert "Give the arguments it was made with: {path: …, model: {…}}." in said
     assert not (tmp_path / "merge").exists()
 
 
