@@ -22,6 +22,7 @@ from trainers.merging import Source, open_source
 
 FORMS = "run:RUN, search:RUN/top:N, mlflow:RUN_ID, a .safetensors file or a folder of shards"
 FETCH_TIMEOUT_S = 600.0
+SQLITE = "sqlite:///"
 SEARCHED = re.compile(r"(?P<run>[^/]+)(/top:(?P<top>[1-9][0-9]*))?")
 
 
@@ -120,6 +121,9 @@ def _fetched(source: str, run_id: str, tracking_uri: str) -> Path:
     """Where MLflow's model lies on this machine now; fetched once."""
     if not re.fullmatch(r"[A-Za-z0-9]{1,64}", run_id):
         raise SourceMissing(source, "is not of the form mlflow:RUN_ID")
+    database = Path(tracking_uri.removeprefix(SQLITE))
+    if tracking_uri.startswith(SQLITE) and not database.exists():  # MLflow would make it
+        raise SourceMissing(source, f"cannot be had from MLflow: there is no {database}; tracking.uri names another")
     folder = Path(gettempdir()) / f"ripieno-fetched-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():

@@ -75,6 +75,13 @@ def test_what_is_not_there_is_told_with_what_would_do(state: Path, source: str, 
     assert str(refused.value).startswith(f"{source!r} {why}")
 
 
+def test_a_look_at_an_absent_mlflow_makes_none(state: Path) -> None:
+    database = state / "mlflow.db"
+    with pytest.raises(SourceMissing, match=r"'mlflow:abc' cannot be had from MLflow: there is no .*/mlflow\.db; "):
+        find_models("mlflow:abc", state, f"sqlite:///{database}")
+    assert not database.exists()
+
+
 def test_a_file_of_something_else_is_no_model(state: Path) -> None:
     file = state / "text.safetensors"
     file.write_text("no tensors here")
