@@ -105,6 +105,9 @@ def _domain(given: object, keys: Keys, faults: list[Fault]) -> Domain | None:
             hint = did_you_mean(str(key), KINDS) or "."
             faults.append(Fault((*keys, key), f"is no kind of range{hint} Allowed: {FORMS}."))
             return None
+    if "log" in given and len(given) > 1 and not isinstance(given["log"], bool | list | tuple):
+        faults.append(Fault((*keys, "log"), f"is {_shown(given['log'])}. Use log: true, or log: [low, high] alone."))
+        return None
     kinds = [kind for kind in KINDS if kind in given and not (kind == "log" and isinstance(given[kind], bool))]
     if len(kinds) != 1:
         faults.append(Fault(keys, f"needs exactly one range and has {len(kinds)}. Allowed: {FORMS}."))

@@ -35,6 +35,8 @@ def search_world(spec: Spec) -> Iterator[Complaint]:
     for _, config in covering(basis(space, 2)):
         settings = training_of(search).of(config)["optimizer"]
         assert isinstance(settings, Mapping)
+        if not (isinstance(lr := settings["lr"], int | float) and lr > 0):  # that has been said already
+            settings = {**settings, "lr": search.optimizer.lr}
         if why := _problem(settings):
             name = _culprit(settings, why)
             keys = places.get(f"optimizer.{name}", ("search", "optimizer", name))

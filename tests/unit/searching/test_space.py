@@ -136,6 +136,7 @@ FAULTS = {
     "is empty, so there is nothing to search": {},
     "a: is 3. Allowed: {float: [low, high]}": {"a": 3},
     "a.flot: is no kind of range; did you mean 'float'? Allowed: {float:": {"a": {"flot": [0, 1]}},
+    'a.log: is "yes". Use log: true, or log: [low, high] alone.': {"a": {"int": [1, 2], "log": "yes"}},
     "a: needs exactly one range and has 2.": {"a": {"float": [0, 1], "int": [0, 1]}},
     "a.float: is [1, 0], but the low end comes first. Use float: [0, 1].": {"a": {"float": [1, 0]}},
     "a.float: is [0, Infinity], which are not two numbers": {"a": {"float": [0, float("inf")]}},

@@ -48,6 +48,10 @@ SENTENCES: list[tuple[dict[str, Any], str]] = [
         {"space": {"batch_size": {"choice": [0]}}},
         "search.space.batch_size has 0 among its values, but it must be a whole",
     ),
+    (
+        {"space": {"optimizer.lr": {"float": [-1, 1]}}},
+        "search.space.optimizer.lr has -1.0 among its values, but it must be a number above 0.",
+    ),
     ({"space": {"clip_norm": {"float": [0, 2]}}}, "search.space.clip_norm has 0.0 among its values, but it must be a"),
     (
         {"space": {"model.widht": {"choice": [8]}}},
