@@ -141,7 +141,9 @@ class Tracking(Section):
 
     enabled: bool = Field(default=True, description="record this run in MLflow")
     experiment: str = Field(default="ripieno", min_length=1, description="experiment in MLflow")
-    uri: str | None = Field(default=None, description="MLflow's tracking URI; null: SQLite beside the state folder")
+    uri: str | None = Field(
+        default=None, min_length=1, description="MLflow's tracking URI; null: SQLite beside the state folder"
+    )
 
 
 class Times(Section):

@@ -75,7 +75,9 @@ class Spec(OneVerb):
     tracking: Tracking = Field(default=Tracking(), description="where it is recorded")
     state: str = Field(default="./runs", min_length=1, description="folder of runs: journals, snapshots, outcomes")
     storage: str | None = Field(
-        default=None, description="URI that journals and snapshots are copied to: a path, s3://, gs://; null: nowhere"
+        default=None,
+        min_length=1,
+        description="URI that journals and snapshots are copied to: a path, s3://, gs://; null: nowhere",
     )
     keep_journal: Literal["all", "since_snapshot"] = Field(
         default="all", description="since_snapshot saves disk; replay from the start needs all"

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.spec.models import Spec
-from orchestrator.spec.problems import Complaint, complaint
+from orchestrator.spec.models import OneVerb, Spec
+from orchestrator.spec.problems import Complaint, Keys, complaint
 
 
 def serve_contradictions(spec: Spec) -> Iterator[Complaint]:
     """Of a whole spec, its later stages included; pure."""
-    stages = [spec, *(stage for stage in spec.then if len(stage.given) == 1)]
-    served = [stage for stage in stages if stage.section.real]
+    stages: list[tuple[Keys, OneVerb]] = [((), spec)]
+    stages += [(("then", number), stage) for number, stage in enumerate(spec.then) if len(stage.given) == 1]
+    served = [((*place, stage.verb), stage.section) for place, stage in stages if stage.section.real]
     serve = spec.serve
     if serve is None:
         if served:
             remedy = "Give serve: {sites: [NAME, …]} and --serve HOST:PORT."
-            yield complaint((served[0].verb, "clients"), f"are sites, but nothing says which. {remedy}", ("serve",))
+            yield complaint((*served[0][0], "clients"), f"are sites, but nothing says which. {remedy}", ("serve",))
         return
     if not served:
         why = "is given, but nobody asks sites for anything. Use federate: {clients: sites, …}, or leave serve out."
@@ -28,7 +29,7 @@ def serve_contradictions(spec: Spec) -> Iterator[Complaint]:
         )
     if twice := sorted({name for name in serve.sites if serve.sites.count(name) > 1}):
         yield complaint(("serve", "sites"), f"names {', '.join(twice)} more than once.")
-    for stage in served:
-        if (n := stage.section.workers) > (named := len(serve.sites)):
+    for keys, section in served:
+        if (n := section.workers) > (named := len(serve.sites)):
             why = f"is {n} but serve.sites names {named}. Use workers <= {named}, or name the others."
-            yield complaint((stage.verb, "workers"), why, ("serve", "sites"))
+            yield complaint((*keys, "workers"), why, ("serve", "sites"))

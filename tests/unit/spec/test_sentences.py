@@ -68,6 +68,8 @@ def sentences(*overrides: str) -> list[str]:
         ("fnord=4", f"fnord: no such key. Allowed: {TOP_KEYS}."),
         ("task=3", "task: 3 is not text."),
         ("state=''", "state: '' is not non-empty text."),
+        ("storage=''", "storage: '' is not non-empty text or null."),
+        ("tracking.uri=''", "tracking.uri: '' is not non-empty text or null."),
         ("tracking.enabled=yes", "tracking.enabled: 'yes' is not true or false."),
         ("keep_journal=al", "keep_journal: 'al' is not one of all, since_snapshot; did you mean 'all'?"),
         (

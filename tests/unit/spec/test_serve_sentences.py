@@ -52,6 +52,15 @@ def test_what_cannot_stand_together_is_told(override: str, sentence: str) -> Non
     assert found[0].startswith(sentence)
 
 
+def test_a_later_stage_is_told_where_it_stands() -> None:
+    stage = {"federate": {"workers": 3, "clients": "sites"}}
+    chain = {"task": "package.module:Class", "train": {"workers": 1}, "then": [stage]}
+    found = complaints(chain)
+    assert [text.partition(" are sites")[0] for text in found] == ["then.0.federate.clients"]
+    found = complaints({**chain, "serve": GOOD["serve"]})
+    assert [text.partition(" is 3")[0] for text in found] == ["then.0.federate.workers"]
+
+
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
