@@ -69,7 +69,8 @@ def _import(given: str, name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise  # something that the user's module imports
-        looked = ", ".join(folder or "." for folder in sys.path[:LOOKED])
+        own = [folder or "." for folder in sys.path if "site-packages" not in folder]
+        looked = ", ".join(own[:LOOKED])
         raise TaskInvalid(given, f"there is no module {error.name!r} in {looked} or among what is installed") from error
 
 
