@@ -220,30 +220,35 @@ def _unfit(merge: Merge, models: Models, opened: Sequence[Source], task: Task | 
     for named, source in zip(models.all, opened, strict=True):
         arguments = named.found.arguments
         arguments = common_arguments(merge, models.all) if arguments is None else arguments
-        model = f"{type(task).__name__}.model({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
-        try:
-            layout = Layout.of(build_model(task, arguments))
-        except Exception as error:  # the user's model() may raise anything
-            told = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".")
-            yield complaint(named.keys, f"cannot be made: {model} raises {told}. {REMEDY}", ("merge", "model"))
-            continue
-        shapes = {piece.name: piece.shape for piece in layout.pieces}
-        missing = [name for name in shapes if name not in source.headers and not _is_tied(layout, name, source)]
-        known = {name for name, _ in layout.names}
-        strange = [name for name in source.headers if name not in known]
-        other = [
+        if why := misfit(task, arguments, source):
+            yield complaint(named.keys, f"{why}. {REMEDY}", ("merge", "model"))
+
+
+def misfit(task: Task, arguments: Mapping[str, Any], source: Source) -> str:
+    """Why a file's tensors are not those of the task's model with these arguments, to follow its name; "" if they are.
+
+    Cost: a model is made; headers are read.
+    """
+    model = f"{type(task).__name__}.model({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
+    try:
+        layout = Layout.of(build_model(task, arguments))
+    except Exception as error:  # the user's model() may raise anything
+        told = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".")
+        return f"cannot be made: {model} raises {told}"
+    shapes = {piece.name: piece.shape for piece in layout.pieces}
+    known = {name for name, _ in layout.names}
+    clauses = [
+        *(f"{name} is missing" for name in shapes if name not in source.headers and not _is_tied(layout, name, source)),
+        *(f"{name} is no tensor of it" for name in source.headers if name not in known),
+        *(
             f"{name} is {list(header.shape)} of {header.dtype}, there {list(shape)} of {layout.dtype}"
             for name, shape in shapes.items()
             if (header := source.headers.get(name)) and (header.shape, header.dtype) != (shape, layout.dtype)
-        ]
-        clauses = [
-            *(f"{name} is missing" for name in missing),
-            *(f"{name} is no tensor of it" for name in strange),
-            *other,
-        ]
-        if clauses:
-            shown = "; ".join(clauses[:3]) + ("; …" if len(clauses) > 3 else "")
-            yield complaint(named.keys, f"does not fit {model}: {shown}. {REMEDY}", ("merge", "model"))
+        ),
+    ]
+    if not clauses:
+        return ""
+    return f"does not fit {model}: {'; '.join(clauses[:3])}{'; …' if len(clauses) > 3 else ''}"
 
 
 def _is_tied(layout: Layout, name: str, source: Source) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch.utils.data import Dataset, TensorDataset
 
 from orchestrator.local import Local
@@ -170,6 +171,19 @@ def test_a_model_of_other_arguments_cannot_be_started_from(tmp_path: Path) -> No
         "federate.start is a model with the arguments {'width': 64}, but federate.model is {}. Give the same."
     )
     assert problems(tmp_path, start=str(file), model={"width": 64}) == []
+
+
+def test_a_model_that_does_not_fit_or_is_not_finite_cannot_be_started_from(tmp_path: Path) -> None:
+    model = Digits().model()
+    save_file(dict(model.state_dict()), file := tmp_path / "foreign.safetensors")
+    assert problems(tmp_path, start=str(file)) == []
+    (problem,) = problems(tmp_path, start=str(file), model={"width": 7})
+    assert problem.message.startswith("federate.start does not fit Digits.model(width=7): ")
+    assert problem.message.endswith(". Give federate.model the arguments it was made with.")
+    next(model.parameters()).data[0, 0] = float("nan")
+    save_file(dict(model.state_dict()), file)
+    (problem,) = problems(tmp_path, start=str(file))
+    assert problem.message.startswith("federate.start has NaN or Inf in 1 of the ")
 
 
 @given(st.integers(1, 500), st.integers(1, 500), st.floats(1, 3))
