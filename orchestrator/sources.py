@@ -20,6 +20,9 @@ from orchestrator.local import ARGUMENTS, TASK
 from trainers import Tensors
 from trainers.merging import Source, open_source
 
+MLFLOW = "mlflow:"
+"""How a source begins that is a run in MLflow."""
+
 FORMS = "run:RUN, search:RUN/top:N, mlflow:RUN_ID, a .safetensors file or a folder of shards"
 FETCH_TIMEOUT_S = 600.0
 SQLITE = "sqlite:///"
@@ -61,6 +64,8 @@ def find_models(source: str, state: Path, tracking_uri: str = "") -> Sequence[Fo
     kind, _, rest = source.partition(":")
     if kind == "run":
         files = _run(source, state, rest)
+        if not files.model.exists() and (stages := sorted(state.glob(f"{files.run}.*-*/model.safetensors"))):
+            raise SourceMissing(source, f"is a chain; name one of its stages, such as run:{stages[-1].parent.name}")
         if not files.model.exists():
             raise SourceMissing(source, f"is a run that has left no model yet; see `ripieno show {rest}`")
         return [_described(source, files.model, files.run)]

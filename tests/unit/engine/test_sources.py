@@ -75,6 +75,13 @@ def test_what_is_not_there_is_told_with_what_would_do(state: Path, source: str, 
     assert str(refused.value).startswith(f"{source!r} {why}")
 
 
+def test_of_a_chain_its_stages_are_named(state: Path) -> None:
+    saved(state / "unfinished.1-train" / "model.safetensors", 2)
+    saved(state / "unfinished.2-merge" / "model.safetensors", 2)
+    with pytest.raises(SourceMissing, match=r"is a chain; name one of its stages, such as run:unfinished\.2-merge$"):
+        find_models("run:unfinished", state)
+
+
 def test_a_look_at_an_absent_mlflow_makes_none(state: Path) -> None:
     database = state / "mlflow.db"
     with pytest.raises(SourceMissing, match=r"'mlflow:abc' cannot be had from MLflow: there is no .*/mlflow\.db; "):
