@@ -37,6 +37,8 @@ def search_world(spec: Spec) -> Iterator[Complaint]:
         assert isinstance(settings, Mapping)
         if not (isinstance(lr := settings["lr"], int | float) and lr > 0):  # that has been said already
             settings = {**settings, "lr": search.optimizer.lr}
+        if not isinstance(settings["name"], str):
+            continue
         if why := _problem(settings):
             name = _culprit(settings, why)
             keys = places.get(f"optimizer.{name}", ("search", "optimizer", name))

@@ -52,6 +52,10 @@ SENTENCES: list[tuple[dict[str, Any], str]] = [
         {"space": {"optimizer.lr": {"float": [-1, 1]}}},
         "search.space.optimizer.lr has -1.0 among its values, but it must be a number above 0.",
     ),
+    (
+        {"space": {"optimizer.name": {"choice": [3, "sgd"]}}},
+        "search.space.optimizer.name has 3 among its values, but it must be the name of an optimizer of torch.optim.",
+    ),
     ({"space": {"clip_norm": {"float": [0, 2]}}}, "search.space.clip_norm has 0.0 among its values, but it must be a"),
     (
         {"space": {"model.widht": {"choice": [8]}}},
