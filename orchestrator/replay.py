@@ -53,9 +53,12 @@ class Comparison:
         self.failed: RunFailed | None = None
 
     def run(self, records: Iterable[Record]) -> None:
+        """Up to the first result that this code did not ask for, or cannot take: what follows says no more."""
         for record in records:
             if isinstance(record, Wake):
                 self._wake(record)
+                if self.differing:
+                    return
             elif isinstance(record, Snapshot) and record.wakes != self.core.wakes:
                 self.differing.append(
                     f"snapshot {record.file} was taken after {record.wakes} wakes, not {self.core.wakes}"
@@ -69,10 +72,15 @@ class Comparison:
         for event in wake.events:
             if isinstance(event, Result):
                 self._require_asked(event)
+        if self.differing:
+            return
         try:
             actions = self.core.handle(wake)
         except RunFailed as failed:
             self.failed = failed
+            return
+        except Exception as error:  # a strategy that is told of work that it would have done otherwise
+            self.differing.append(f"wake {self.core.wakes}: this code cannot go on from it ({error!r})")
             return
         self.wakes += 1
         self.decisions += len(actions.decided)

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, load_model
 from torch.nn import functional
 
+from orchestrator.assemble import core_of
 from orchestrator.errors import JournalDamaged, RunExists
 from orchestrator.explain import decisions
 from orchestrator.fetch import fetch
@@ -20,6 +21,7 @@ from orchestrator.journal.records import Ended, Resumed
 from orchestrator.lifecycle import resume, start
 from orchestrator.pools.virtual import Faults
 from orchestrator.records import Decided
+from orchestrator.replay import Comparison
 from orchestrator.verify import replay
 from tests.support.digits_task import Digits
 from tests.support.runs import StopAfter, digits_spec, inline, virtual
@@ -181,3 +183,11 @@ def test_context_is_what_the_workers_have() -> None:
     """Guards the loop above: the permutation that it uses is the one that gradients use."""
     context = Context(Digits(), seed=3)
     assert torch.equal(context.order(1), permutation(1200, 3, 1))
+
+
+def test_a_replay_by_code_that_decides_otherwise_says_where_it_parts_and_stops(tmp_path: Path) -> None:
+    outcome = start(digits_spec(tmp_path, epochs=1), open_pool=inline)
+    other = Comparison(core_of(digits_spec(tmp_path, epochs=1, quorum={"static": {"k": 1}})))
+    other.run(JournalReader(outcome.folder / "journal").records())
+    assert len(other.differing) == 1
+    assert other.differing[0].startswith("wake "), other.differing
