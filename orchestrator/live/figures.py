@@ -16,6 +16,9 @@ WINDOW_S = 10.0
 SMOOTHING = 0.1
 """Share of the newest value in the running means of loss and round trips."""
 
+ROUNDS_KEPT = 1000
+"""For so long it is known which results were late."""
+
 FEW_WORKERS = 12
 """Up to so many workers are shown one by one."""
 
@@ -96,7 +99,7 @@ class Figures:
     _evaluations: dict[str, float] = field(default_factory=dict)
     _decided: Decided | None = None
     _waiting: str = ""
-    _met: int = -1  # newest round whose quorum was met
+    _met: dict[int, None] = field(default_factory=dict)  # the newest rounds whose quorum was met
     _counting: int = -1  # the round that `_arrived` belongs to
     _arrived: int = 0
     _answered: int = 0
@@ -123,7 +126,9 @@ class Figures:
                 self._workers[assignment.worker].busy[assignment.work.id] = wake.now_s
         for told in actions.told:
             if told.work.counts is Counts.QUORUM:
-                self._met = max(self._met, told.work.round)
+                self._met[told.work.round] = None
+        while len(self._met) > ROUNDS_KEPT:
+            del self._met[next(iter(self._met))]
         for row in actions.rows:
             self._record(row, wake.now_s)
         if actions.decided:
@@ -172,7 +177,7 @@ class Figures:
         round_trip_s = result.received_s - worker.busy.pop(result.work_id, result.received_s)
         if assignment.work.counts is not Counts.QUORUM:
             return
-        late = assignment.work.late is not Late.KEEP and assignment.work.round <= self._met
+        late = assignment.work.late is not Late.KEEP and assignment.work.round in self._met
         self._answered += 1
         if late or result.failure is not None:
             self._unused += 1

@@ -25,10 +25,18 @@ def line(frame: Frame) -> str:
     return " · ".join(parts)
 
 
-def _speed(frame: Frame) -> Iterator[str]:
-    yield f"waits for {frame.wait_for} of {frame.present}"
-    yield f"{frame.samples_per_s:,.0f} samples/s"
-    yield f"{frame.rounds_per_s:,.1f} rounds/s"
+def rates(frame: Frame) -> Iterator[str]:
+    """How fast it goes; of verbs whose steps are long only what says something."""
+    if frame.samples_per_s >= 1:
+        yield f"{frame.samples_per_s:,.0f} samples/s"
+    if frame.rounds_per_s >= 1:
+        yield f"{frame.rounds_per_s:,.1f} rounds/s"
     yield f"{frame.unused:.0%} of results unused"
+
+
+def _speed(frame: Frame) -> Iterator[str]:
+    if frame.present > 1:
+        yield f"waits for {frame.wait_for} of {frame.present}"
+    yield from rates(frame)
     if frame.left_s is not None:
         yield f"{duration(frame.left_s)} left"

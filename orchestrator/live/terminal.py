@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.live.figures import Frame, WorkerLine
-from orchestrator.live.plain import OVER
+from orchestrator.live.plain import OVER, rates
 from orchestrator.words import amount, duration, metric
 
 
@@ -61,8 +61,7 @@ def _quorum(frame: Frame) -> Text:
 
 
 def _speed(frame: Frame) -> Text:
-    rates = f"{frame.samples_per_s:,.0f} samples/s · {frame.rounds_per_s:,.1f} rounds/s"
-    text = Text(f"{rates} · {frame.unused:.0%} of results unused")
+    text = Text(" · ".join(rates(frame)))
     if frame.failures:
         failed = ", ".join(f"{count} {cause}" for cause, count in sorted(frame.failures.items()))
         text.append(f" · failed: {failed}", "yellow")

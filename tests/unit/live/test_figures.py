@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.goal import Goal
 from orchestrator.live.figures import FEW_WORKERS, Figures, Frame
-from orchestrator.records import Actions, Cause, Decided, Failure, Joined, Left, Result, Wake
+from orchestrator.records import Actions, Assignment, Cause, Decided, Failure, Joined, Left, Result, Told, Wake, Work
 from tests.support.recorded import SAMPLES, spec_of, wakes_of
 
 
@@ -94,6 +94,19 @@ def test_a_worker_that_left_is_gone_and_a_failure_is_counted() -> None:
     assert [line.worker for line in frame.lines] == ["worker-0"]
     assert frame.failures == {"lost worker": 1}
     assert frame.waiting == "1 of at least 2 workers are connected"
+
+
+def test_work_that_is_a_round_of_its_own_is_not_late_because_another_was_quicker() -> None:
+    """As the merges of candidates, of which each is waited for by itself."""
+    figures = Figures(Goal("judged", 2.0, "models"))
+    figures.add(Wake(0.0, (Joined("worker-0"), Joined("worker-1"))), nothing())
+    works = [Work(number, number, "merge", {}, {}) for number in range(2)]
+    given = [Assignment(work, f"worker-{work.id}", 1) for work in works]
+    figures.add(Wake(0.0, ()), Actions(given, ()))
+    for work in reversed(works):
+        result = Result(work.id, 1, f"worker-{work.id}", {}, {}, 1.0, 1.0)
+        figures.add(Wake(1.0, (result,)), Actions((), (), told=[Told(work, result, 0.0)]))
+    assert figures.frame().unused == 0.0
 
 
 def nothing(*, waiting: str = "", decided: tuple[Decided, ...] = ()) -> Actions:
