@@ -50,7 +50,7 @@ class Report:
             "commit": _commit(),
             "machine": machine(),
             "settings": dict(self.settings),
-            "rows": self.rows,
+            "rows": [{name: None if value != value else value for name, value in row.items()} for row in self.rows],
             "targets": [{**asdict(target), "met": target.met} for target in self.targets],
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -13,6 +14,7 @@ from torch import Tensor
 from orchestrator.records import Row
 
 LINE, BAND, OTHER = "#c0392b", "#8796a5", "#2c3e50"
+COLUMNS = 3
 
 
 def draw_histogram(histogram: Tensor, labels: Tensor, file: Path) -> None:
@@ -39,8 +41,10 @@ def draw_rounds(rounds: Sequence[Row], evaluations: Sequence[Row], file: Path) -
     panels = [_accuracy, _losses, _coherence]
     if any("gamma" in row.metrics for row in rounds):
         panels += [_gamma, _lambda]
-    figure = Figure(figsize=(4.2 * len(panels), 3.8), dpi=120, layout="constrained")
-    for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
+    lines = ceil(len(panels) / COLUMNS)
+    figure = Figure(figsize=(4.2 * COLUMNS, 3.4 * lines), dpi=120, layout="constrained")
+    for place, panel in enumerate(panels, start=1):
+        axes = figure.add_subplot(lines, COLUMNS, place)
         panel(axes, [*rounds, *evaluations])
         axes.set_xlabel("round")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -51,7 +55,7 @@ def draw_rounds(rounds: Sequence[Row], evaluations: Sequence[Row], file: Path) -
 def _accuracy(axes: Axes, rows: Sequence[Row]) -> None:
     name = "accuracy" if any("validation_accuracy" in row.metrics for row in rows) else "loss"
     steps, values = _curve(rows, f"validation_{name}")
-    axes.plot(steps, values, color=OTHER, label="validation")
+    axes.plot(steps, values, ".-", color=OTHER, label="validation")
     steps, values = _curve(rows, f"test_{name}")
     axes.plot(steps, values, "o", color=LINE, label="test")
     axes.set_title(f"{name} of the server's model")
@@ -62,20 +66,20 @@ def _losses(axes: Axes, rows: Sequence[Row]) -> None:
     steps, low = _curve(rows, "loss_min")
     _, high = _curve(rows, "loss_max")
     axes.fill_between(steps, low, high, color=BAND, alpha=0.4, label="least to largest")
-    axes.plot(*_curve(rows, "loss"), color=LINE, label="mean")
+    axes.plot(*_curve(rows, "loss"), ".-", color=LINE, label="mean")
     axes.set_title("training loss of the clients")
     axes.legend(fontsize="small")
 
 
 def _coherence(axes: Axes, rows: Sequence[Row]) -> None:
     axes.axhline(0, color=BAND, linewidth=0.8)
-    axes.plot(*_curve(rows, "coherence"), color=LINE)
+    axes.plot(*_curve(rows, "coherence"), ".-", color=LINE)
     axes.set_title("coherence of the clients' updates")
 
 
 def _gamma(axes: Axes, rows: Sequence[Row]) -> None:
     axes.axhline(1, color=BAND, linewidth=0.8)
-    axes.plot(*_curve(rows, "gamma"), color=LINE)
+    axes.plot(*_curve(rows, "gamma"), ".-", color=LINE)
     axes.set_title("gamma")
 
 

@@ -11,20 +11,18 @@ from orchestrator.journal.durable import write_durably
 from orchestrator.records import GIVEN, Ref
 from orchestrator.results.merge_picture import draw_merge
 from orchestrator.results.merge_rows import MergeRow, write_table
+from orchestrator.results.parents import parents
 from orchestrator.searching.score import Mode, score
+from orchestrator.sources import MLFLOW
 from orchestrator.spec.merge import SourceFile
 from orchestrator.strategies import Merging
 from orchestrator.strategies.entry import Entry
-from orchestrator.tracking.identity import load_identity
 from orchestrator.verbs.verb import Finished, Pairs, Results
 from orchestrator.words import metric
 from trainers import fingerprint
 
 SHOWN = 12
 """Candidates that are printed, the best first; the table has all."""
-
-
-MLFLOW = "mlflow:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +60,16 @@ def write_results(finished: Finished) -> Results:
     manifest = _manifest(finished, strategy, chosen)
     write_durably(folder / "merge.json", [json.dumps(manifest, indent=1).encode()])
     tags = _lineage(finished, [file for file in merge.sources if isinstance(file, SourceFile)])
-    return Results(registered=merge.registered_as, tags=tags, rows=_printed(rows, chosen, source, judged))
+    printed = list(_printed(rows, chosen, source, judged))
+    if merge.registered_as is not None and finished.spec.tracking.enabled:
+        printed.append(("registered", f"models:/{merge.registered_as}/latest"))
+    return Results(registered=merge.registered_as, tags=tags, rows=printed)
 
 
 def _lineage(finished: Finished, files: Sequence[SourceFile]) -> Mapping[str, str]:
-    """The runs that the sources came from, ours by name and MLflow's by id, as far as they are known."""
-    ours = list(dict.fromkeys(file.run for file in files if file.run))
+    """The runs that the sources came from, as far as they are known."""
     theirs = [file.name.removeprefix(MLFLOW) for file in files if file.name.startswith(MLFLOW)]
-    state = finished.files.state
-    theirs.extend(load_identity(state / run, finished.spec.tracking_uri(state)) for run in ours)
-    theirs = [run for run in theirs if run]
-    named = {"ripieno.parents": ours, "ripieno.parents.mlflow": theirs}
-    return {name: json.dumps(runs) for name, runs in named.items() if runs}
+    return parents(finished, [file.run for file in files if file.run], theirs)
 
 
 def _row(kind: str, entry: Entry, judged: Judged, best: bool) -> MergeRow:

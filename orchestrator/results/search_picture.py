@@ -7,6 +7,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from orchestrator.results.trial_rows import TrialRow
 
@@ -35,6 +36,7 @@ def draw_search(rows: Sequence[TrialRow], metric: str, mode: str, file: Path) ->
     found.scatter(without, [0.02] * len(without), marker="x", color=GONE, transform=found.get_xaxis_transform())
     title = f"trial {best.trial} came out best" if best else "no trial had a value"
     found.set(xlabel="trial, in the order of beginning", ylabel=metric, title=title)
+    found.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (curves, found):
         axes.grid(alpha=0.25)
     figure.savefig(file)

@@ -116,11 +116,12 @@ def _given(spec: Spec) -> Mapping[str, Path]:
 
 def _results(finished: Finished) -> Results:
     from orchestrator.results.federate import write_federation
+    from orchestrator.results.parents import parents_of_start
 
     assert isinstance(finished.strategy, Federation | BufferedFederation)
     partition = finished.strategy.partition
     rows: Sequence[tuple[str, str]] = write_federation(finished, finished.values.get(partition) if partition else {})
-    return Results(rows=rows)
+    return Results(tags=parents_of_start(finished, _section(finished.spec).start), rows=rows)
 
 
 FEDERATE = Verb(_strategy, _quorum, _goal, _plan, _describe, _given, _results)

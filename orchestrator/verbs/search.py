@@ -52,16 +52,22 @@ def _first(spec: Spec) -> First:
 def _goal_of_trials(spec: Spec) -> Goal:
     search = section_of(spec)
     confirming = search.confirm.top * search.confirm.seeds if search.confirm else 0
-    return Goal("trials", search.trials + confirming, "trials")
+    return Goal("trials", search.trials + confirming, "trainings")
 
 
 def _results_of_trials(finished: Finished) -> Results:
+    from orchestrator.results.parents import parents_of_start
+
     trials = finished.strategy
     assert isinstance(trials, Trials)
     rows = rows_of(trials.table, trials.settings.keep, trials.settings.course)
     children = write_trials(finished, trials.table, rows)
     chosen = trials.chosen
-    tags = {"ripieno.chosen_trial": str(chosen.trial), "ripieno.chosen": json.dumps(chosen.config)}
+    tags = {
+        "ripieno.chosen_trial": str(chosen.trial),
+        "ripieno.chosen": json.dumps(chosen.config),
+        **parents_of_start(finished, section_of(finished.spec).start),
+    }
     return Results(children=children, tags=tags, rows=_told(trials, rows))
 
 
