@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -92,13 +93,17 @@ def _always(place: str, line: int) -> str:
 
 
 def _put(data: dict[str, Any], keys: Sequence[str], value: object) -> None:
-    """Sets a value inside nested mappings, copying each on the way."""
-    *outer, last = keys
-    for key in outer:
-        inner = data.get(key)
-        data[key] = dict(inner) if isinstance(inner, dict) else {}
-        data = data[key]
-    data[last] = value
+    """Sets a value inside nested mappings, and lists by number, copying each on the way."""
+    inside: Any = data
+    for key, following in pairwise(keys):
+        where: Any = int(key) if isinstance(inside, list) else key
+        inner = inside[where] if isinstance(inside, list) else inside.get(where)
+        if isinstance(inner, list) and following.isdecimal() and int(following) < len(inner):
+            inside[where] = list(inner)
+        else:
+            inside[where] = dict(inner) if isinstance(inner, dict) else {}
+        inside = inside[where]
+    inside[int(keys[-1]) if isinstance(inside, list) else keys[-1]] = value
 
 
 class _Loader(yaml.SafeLoader):

@@ -46,6 +46,9 @@ def test_an_override_is_where_its_value_stands() -> None:
 
 
 def test_the_last_override_wins_and_one_below_a_plain_value_replaces_it() -> None:
+    source = overridden(Source({"then": [{"merge": {"workers": 1}}, 3]}), ["then.0.merge.workers=2"])
+    assert source.data == {"then": [{"merge": {"workers": 2}}, 3]}
+    assert overridden(source, ["then.2.merge.workers=3"]).data == {"then": {"2": {"merge": {"workers": 3}}}}
     source = overridden(Source({"train": {"quorum": "full"}}), ["train.quorum.static.k=2", "train.quorum.static.k=3"])
     assert source.data == {"train": {"quorum": {"static": {"k": 3}}}}
 
