@@ -11,7 +11,7 @@ from orchestrator.errors import BadInput
 from orchestrator.sources import FoundModel, SourceMissing, find_models
 from orchestrator.spec.merge import FREE, Merge, SourceFile
 from orchestrator.spec.models import Spec
-from orchestrator.spec.problems import Complaint, Keys, complaint
+from orchestrator.spec.problems import Complaint, Keys, complaint, dotted
 from trainers import Task, build_model
 from trainers.flat import Layout
 from trainers.merging import MergeError, Source, differences, recipe_of, unusable
@@ -152,7 +152,8 @@ def _methods(merge: Merge) -> Iterator[Complaint]:
                     try:
                         recipe.options({option: value})
                     except OptionInvalid as error:
-                        yield complaint((*keys, name, option), f"cannot be: {error.problem.rstrip('.')}.", METHOD)
+                        where = (*keys, name, option)
+                        yield Complaint((where, METHOD), f"{dotted(where)}: {error.problem.rstrip('.')}.")
             if merge.parents is not None:
                 yield from _needs(name, merge.parents.count, with_base=True)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
 import msgspec
 from torch import Tensor
@@ -20,6 +21,11 @@ Function: TypeAlias = Callable[..., Tensor]
 base: None for a method without one. Returns a tensor of that shape, of the inputs' dtype or wider. Equal inputs give
 equal bits. Where all versions are alike it is not called: they come through bit for bit.
 """
+
+EXPECTED = re.compile(r"Expected `(\w+)`?( [<>]=? [-+.\w]+)?")
+"""How msgspec says what a value is not."""
+
+WORDS: Mapping[str, str] = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text"}
 
 Options: TypeAlias = Mapping[str, Any]
 
@@ -76,10 +82,19 @@ class Recipe:
         try:
             value: object = msgspec.convert(given, option.annotation)
         except msgspec.ValidationError as error:
-            raise OptionInvalid(self.name, name, f"{given!r}: {str(error).replace('`', '')}") from error
+            raise OptionInvalid(self.name, name, f"{given!r} is not {_wanted(option.annotation, error)}") from error
         if isinstance(value, float) and not isfinite(value):
             raise OptionInvalid(self.name, name, f"{given!r} is not a finite number")
         return value
+
+
+def _wanted(annotation: Any, error: msgspec.ValidationError) -> str:
+    """What a value should have been, in words: "a number <= 1"."""
+    if words := get_args(annotation) if get_origin(annotation) is Literal else ():
+        return f"one of {', '.join(map(str, words))}"
+    found = EXPECTED.match(str(error))
+    kind, limit = found.groups() if found else ("", "")
+    return f"{WORDS.get(kind, kind)}{limit or ''}".removesuffix(".0")
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,11 +69,17 @@ def sentences(*overrides: str) -> list[str]:
         ),
         (
             ["merge.method={ties: {density: [0.2, 1.5]}}"],
-            "merge.method.ties.density cannot be: 1.5: Expected float <= 1.0.",
+            "merge.method.ties.density: 1.5 is not a number <= 1.",
+        ),
+        (["merge.method={ties: {alpha: x}}"], "merge.method.ties.alpha: 'x' is not a number."),
+        (["merge.method={atlas: {steps: 0}}"], "merge.method.atlas.steps: 0 is not a whole number >= 1."),
+        (
+            ["merge.method={ties: {combine: mode}}"],
+            "merge.method.ties.combine: 'mode' is not one of mean, sum.",
         ),
         (
             ["merge.method={ties: {desnity: 0.5}}"],
-            "merge.method.ties.desnity cannot be: there is no such option; did you mean 'density'? "
+            "merge.method.ties.desnity: there is no such option; did you mean 'density'? "
             "Allowed: alpha, combine, density.",
         ),
         (
