@@ -46,8 +46,8 @@ def _unusable(spec: Spec, model: FoundModel) -> str:
         return ""
     try:
         source = model.opened()
-    except SourceInvalid as error:
-        return f"cannot be read: {error.problem}."
+    except SourceInvalid as invalid:
+        return f"cannot be read: {invalid.problem}."
     if why := misfit(task, model.arguments or spec.section.model, source):
         return f"{why}. Give {spec.verb}.model the arguments it was made with."
     for error in unusable([source], allow_unrelated=True):
