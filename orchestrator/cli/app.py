@@ -78,7 +78,7 @@ def _run_name(name: str | None) -> str | None:
     return name
 
 
-SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="YAML or JSON file that says what to train.")]
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="YAML or JSON file that says what to do.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change the spec: --set train.workers=8. Repeatable."),
@@ -115,7 +115,7 @@ def run(
     json: Json = False,
     name: Name = None,
 ) -> None:
-    """Train what a spec says: here, or on the Ray cluster that RAY_ADDRESS names."""
+    """Do what a spec says: here, or on the Ray cluster that RAY_ADDRESS names."""
     from orchestrator.spec import check as checked
 
     _import_from(Path.cwd(), spec.absolute().parent)
@@ -290,13 +290,16 @@ def _plan(spec: Spec, json: bool) -> None:
 
 
 def _why(folder: Path, every: bool, json: bool) -> None:
+    from orchestrator.chain import runs_of
     from orchestrator.cli.why import HEADER, as_json, line, spans
     from orchestrator.explain import decisions
 
-    if not json:
-        print(HEADER)
-    for span in spans(decisions(folder), every=every):
-        print(as_json(span) if json else line(span))
+    parts = runs_of(folder)
+    for part in parts:
+        if not json:
+            print(HEADER if len(parts) == 1 else f"{part.name}\n{HEADER}")
+        for span in spans(decisions(part), every=every):
+            print(as_json(span) if json else line(span))
 
 
 def _exit(outcome: Outcome) -> None:

@@ -16,6 +16,7 @@ from orchestrator.outcome_file import load_outcome
 from orchestrator.spec import Spec, SpecInvalid, check
 from orchestrator.verify import replay
 from tests.support.runs import StopAfter, inline
+from tests.unit.cli.test_commands import ripieno
 
 SEARCH = {
     "workers": 2,
@@ -75,6 +76,11 @@ def test_a_chain_that_was_stopped_goes_on_and_every_stage_equals_its_replay(tmp_
     done = resume_chain(tmp_path / "c", do=Stages(10**9).do)
     assert (done.outcome, done.done) == ("done", 3.0)
     assert len(runs_of(tmp_path / "c")) == 3
+    code, shown, _ = ripieno("show", "c", "--why", "--state", str(tmp_path))
+    assert code == 0
+    assert [line for line in shown.splitlines() if line.startswith("c.")] == [
+        folder.name for folder in runs_of(tmp_path / "c")
+    ]
     assert all(replay(folder).same for folder in runs_of(tmp_path / "c"))
     assert resume_chain(tmp_path / "c", do=Stages(0).do) == done
 
