@@ -95,7 +95,7 @@ class EveryEpochs(Section):
 class EveryRounds(Section):
     """An interval in rounds."""
 
-    rounds: int = Field(ge=1, description="rounds, one step of the optimizer each")
+    rounds: int = Field(ge=1, description="rounds: steps of the optimizer, or rounds of a federation")
 
 
 def _is_rounds(given: object) -> bool:
@@ -155,7 +155,7 @@ class Times(Section):
         description="seconds between signs of life; a stopped or cut-off worker is lost after 1 to 1.5 of these",
     )
     patience_s: float = Field(
-        default=300.0, gt=0, description="seconds to wait with fewer than train.min_workers before the run fails"
+        default=300.0, gt=0, description="seconds to wait with fewer than min_workers before the run fails"
     )
     hard_deadline_s: float | None = Field(
         default=None, gt=0, description="seconds after which a piece of work is given up; null: learnt from round trips"
