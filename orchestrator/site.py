@@ -25,7 +25,7 @@ PAUSE_S = 1.0
 
 
 class CannotJoin(BadInput):
-    """This site cannot take part as it is. reason: a sentence with what to do."""
+    """This site cannot take part as it is. reason: sentences with what to do, one a line."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -117,13 +117,29 @@ def join(site: Site, say: Callable[[str], None]) -> None:
 
 
 def _checked(site: Site) -> tuple[Identity, Address]:
-    """All that can be known to be wrong before anybody is dialled. Raises CannotJoin."""
+    """All that can be known to be wrong before anybody is dialled, at once. Raises CannotJoin."""
+    import torch
+
+    reasons: list[str] = []
+    address = identity = None
     try:
-        address, identity = Address.from_text(site.address), load_site(site.certificates)
-    except (AddressInvalid, CertificateInvalid) as error:
-        raise CannotJoin(str(error)) from error
+        address = Address.from_text(site.address)
+    except AddressInvalid as error:
+        reasons.append(str(error))
     if not site.data.exists():
-        raise CannotJoin(f"{site.data}: there are no such data; give --data the folder that holds this site's")
+        reasons.append(f"{site.data}: there are no such data; give --data the folder that holds this site's")
+    try:
+        identity = load_site(site.certificates)
+    except CertificateInvalid as error:
+        reasons.append(str(error))
+    if site.task and not all(site.task.partition(":")):
+        reasons.append(f"--task {site.task}: write it as package.module:Class")
+    try:
+        torch.empty(0, device=site.device)
+    except Exception:  # what a device that is not there raises is the device's own
+        reasons.append(f"--device {site.device}: torch has no such device here; give cpu, or cuda where there is one")
+    if identity is None or address is None or reasons:
+        raise CannotJoin("\n".join(reasons))
     return identity, address
 
 

@@ -178,8 +178,11 @@ def test_a_site_that_cannot_take_part_says_why_and_goes(
         ({"address": "somewhere"}, "'somewhere' is no HOST:PORT"),
         ({"data": Path("/nowhere")}, "/nowhere: there are no such data; give --data the folder"),
         ({"certificates": Path("/nowhere")}, "/nowhere/ca.pem: cannot be read"),
+        ({"device": "abacus"}, "--device abacus: torch has no such device here; give cpu, or cuda"),
+        ({"task": "mine"}, "--task mine: write it as package.module:Class"),
+        ({"address": "somewhere", "data": Path("/nowhere")}, "'somewhere' is no HOST:PORT.*\n/nowhere: there are no"),
     ],
-    ids=["address", "data", "certificates"],
+    ids=["address", "data", "certificates", "device", "task", "two at once"],
 )
 def test_what_is_known_to_be_wrong_is_told_before_anybody_is_dialled(
     certificates: Path, data: Path, changed: dict[str, Any], reason: str
