@@ -39,6 +39,6 @@ def _stages(spec: Spec) -> Iterator[tuple[str, str]]:
     """The later stages of a chain, a row each."""
     before = spec.verb
     for number, stage in enumerate(spec.then, start=1):
-        later = continued(spec, number, f"the {before}", {})
+        later = continued(spec, number, f"r-….{number}-{before}", {})
         yield f"then {stage.verb}", "; ".join(f"{name} {value}" for name, value in verb_of(later).describe(later))
         before = stage.verb
