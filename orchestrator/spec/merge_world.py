@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.spec.metric_world import metric_problems
 from orchestrator.spec.models import Spec
 from orchestrator.spec.problems import Complaint
 
@@ -22,4 +23,5 @@ def merge_world(spec: Spec) -> Iterator[Complaint]:
         task = load_task(spec.task)
     except (Exception, SystemExit):  # told elsewhere
         return
+    yield from metric_problems(spec, merge.metric)
     yield from complaints(spec, task)

@@ -26,7 +26,7 @@ def allowed(keys: Keys) -> str:
 
 def meaning(keys: Keys) -> str:
     """What a value at these keys says, or ""."""
-    return next((str(branch["description"]) for branch in _at(keys) if "description" in branch), "")
+    return next((str(branch["description"]).rstrip(".") for branch in _at(keys) if "description" in branch), "")
 
 
 def names(keys: Keys) -> tuple[str, ...]:

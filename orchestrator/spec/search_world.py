@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator.searching.basis import basis, covering
 from orchestrator.searching.declaration import names, read_space
 from orchestrator.searching.training import Training
+from orchestrator.spec.metric_world import metric_problems
 from orchestrator.spec.models import Spec
 from orchestrator.spec.problems import Complaint, Keys, dotted
 from orchestrator.spec.search import Search
@@ -27,6 +28,7 @@ def search_world(spec: Spec) -> Iterator[Complaint]:
     """Tries each value of a choice and each end of a range once. Cost: 0.3 ms each, and a model without memory."""
     search = spec.search
     assert search is not None
+    yield from metric_problems(spec, search.metric)
     space, faults = read_space(search.space)
     if faults:
         return

@@ -35,6 +35,7 @@ def sentences(*overrides: str) -> list[str]:
             "merge.sources.0: 3 is not non-empty text or a mapping with the keys path, name, model, run.",
         ),
         (["merge.method=3"], "merge.method: 3 is not non-empty text or a mapping of names to values or a list."),
+        (["merge.metric=f1"], "merge.metric is f1, which Digits.metrics() does not return. Allowed: accuracy, loss."),
         (["merge.mode=more"], "merge.mode: 'more' is not one of max, min."),
         (
             ["merge.sources=[a.safetensors]"],

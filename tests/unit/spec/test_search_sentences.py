@@ -93,6 +93,10 @@ SENTENCES: list[tuple[dict[str, Any], str]] = [
     ({"method": {"pbt": {"interval": 5}}}, "search.method.pbt.interval is 5 but search.epochs is 3, so no member has"),
     ({"trials": 0}, "search.trials: 0 is not a whole number >= 1."),
     ({"mode": "best"}, "search.mode: 'best' is not one of max, min."),
+    (
+        {"metric": "acuracy"},
+        "search.metric is acuracy, which Digits.metrics() does not return; did you mean 'accuracy'? Allowed: accuracy,",
+    ),
     ({"min_workers": 3}, "search.min_workers is 3 but search.workers is 2"),
 ]
 
