@@ -29,7 +29,7 @@ def read_run(folder: Path) -> RecordedRun:
     """
     files = RunFolder(folder.resolve())
     journal = JournalReader(files.journal, files.run)
-    started = journal.started()
+    started = journal.started() if files.journal.is_dir() else None
     if started is None:
         raise JournalDamaged(str(files.journal), 0, "the run was killed before it began")
     return RecordedRun(files, journal, started, Spec.model_validate(started.spec))

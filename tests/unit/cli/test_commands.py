@@ -49,6 +49,16 @@ def ripieno(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+def test_a_run_that_never_began_has_nothing_to_replay_send_or_explain(here: Path) -> None:
+    (folder := here / "runs" / "never").mkdir(parents=True)
+    (folder / "spec.json").write_text(json.dumps({"task": "line:Line", "train": {"workers": 1}}))
+    for command in (["replay"], ["track", "sync"], ["show", "--why"]):
+        code, _, err = ripieno(*command, "never")
+        assert code == 2
+        assert "the run was killed before it began" in err
+    assert [file.name for file in folder.rglob("*")] == ["spec.json"]
+
+
 def test_all_problems_come_at_once_with_exit_code_2_and_nothing_is_written(here: Path) -> None:
     (here / "train.yaml").write_text(
         "task: line:Lime\n"
