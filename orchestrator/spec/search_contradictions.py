@@ -58,7 +58,7 @@ def _budgets(search: Search) -> Iterator[Complaint]:
         yield complaint(("search", "trials"), why, ("search", "method"))
     if search.confirm is None or search.method.autohas is not None:  # which has no trials but those that confirm
         return
-    if (top := search.confirm.top) > (trials := search.trials):
+    if "confirm" in search.model_fields_set and (top := search.confirm.top) > (trials := search.trials):
         why = f"is {top} but search.trials is {trials}. Use top <= {trials}, or trials >= {top}."
         yield complaint(("search", "confirm", "top"), why, ("search", "trials"))
 

@@ -46,8 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     opened = [model for model in models if model is not None]
     if len(opened) == len(names):
         errors.extend(differences(opened) or unusable(opened, allow_unrelated=asked.allow_unrelated))
-    if errors or method is None or options is None:
-        print(*errors, "nothing was written", sep="\n", file=sys.stderr)
+    taken = asked.out.exists() and not (asked.out.is_dir() and not any(asked.out.iterdir()))
+    if errors or taken or method is None or options is None:
+        there = [f"--out {asked.out} is not empty; give a folder that is, or is not there"] if taken else []
+        print(*errors, *there, "nothing was written", sep="\n", file=sys.stderr)
         return 2
     base, sources = (opened[0], opened[1:]) if asked.base else (None, opened)
     plan = Plan(method, options, tuple(sources), base if method.needs_base else None)

@@ -211,3 +211,7 @@ def test_every_searcher_can_be_named_and_its_options_are_the_specs(name: str) ->
 )
 def test_what_cannot_start_from_one_model_is_said(tmp_path: Path, search: dict[str, Any], sentence: str) -> None:
     assert sentence in problems(tmp_path, start="run:nobody", **search)
+
+
+def test_few_trials_are_no_mistake_where_nobody_asked_for_confirmation(tmp_path: Path) -> None:
+    assert problems(tmp_path, trials=2, method="random") == []

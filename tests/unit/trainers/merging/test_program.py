@@ -55,3 +55,12 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_is_written(
     assert "did you mean 'ties'" in said
     assert "source 'nowhere': nowhere is no safetensors file" in said
     assert not out.exists()
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = saved(tmp_path, "one", 1), saved(tmp_path, "two", 2)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main(["uniform", "--out", str(tmp_path), one, two]) == 2
+    assert main(["uniform", "--out", one, one, two]) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
