@@ -44,11 +44,12 @@ def cluster() -> Iterator[Cluster]:
         token.chmod(0o600)
         environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
         environment.pop("RAY_ADDRESS", None)
-        port, dashboard, client = (free_port() for _ in range(3))
+        port, dashboard, client, agent, agent_grpc = (free_port() for _ in range(5))
         head = subprocess.Popen(
             [
                 *(str(RAY), "start", "--head", "--block", f"--port={port}", "--num-cpus=4"),
                 *("--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"),
+                *(f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={agent_grpc}"),
                 *("--object-store-memory=104857600", f"--temp-dir={folder}/h", "--disable-usage-stats"),
             ],
             env=environment,
@@ -88,6 +89,23 @@ def wait_for_answer(address: str) -> None:
             time.sleep(0.2)
 
 
+def submitted(cluster: Cluster, words: list[str]) -> subprocess.CompletedProcess[str]:
+    """A job, at its end. The head answers before it can take jobs; until then it says to try again."""
+    last_s = time.monotonic() + PATIENCE_S
+    while True:
+        job = subprocess.run(
+            [str(RAY), "job", "submit", "--working-dir", ".", "--", *words],
+            cwd=ROOT,
+            env=cluster.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if "No available agent" not in job.stderr or time.monotonic() > last_s:
+            return job
+        time.sleep(1.0)
+
+
 SHORT = {
     "federate": ["federate.rounds=2", "federate.workers=2"],
     "search": ["search.trials=3", "search.workers=2"],
@@ -98,16 +116,8 @@ SHORT = {
 def test_a_verb_runs_as_a_ray_job_on_a_cluster_that_was_there(cluster: Cluster, verb: str, tmp_path: Path) -> None:
     sets = [*SHORT[verb], "resources.per_worker.cpu=0.5", f"state={tmp_path / 'runs'}"]
     options = [word for value in sets for word in ("--set", value)]
-    job = subprocess.run(
-        [
-            *(str(RAY), "job", "submit", "--working-dir", ".", "--"),
-            *(sys.executable, "-m", "orchestrator", "run", f"{EXAMPLES}/{verb}.yaml", "--name", "job", *options),
-        ],
-        cwd=ROOT,
-        env=cluster.environment,
-        capture_output=True,
-        text=True,
-        check=False,
+    job = submitted(
+        cluster, [sys.executable, "-m", "orchestrator", "run", f"{EXAMPLES}/{verb}.yaml", "--name", "job", *options]
     )
     assert job.returncode == 0, job.stdout[-4000:] + job.stderr[-4000:]
     outcome = load_outcome(tmp_path / "runs" / "job")
