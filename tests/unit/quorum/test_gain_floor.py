@@ -14,11 +14,12 @@ from orchestrator.quorum.signals import Step
 
 STEP = Step(loss=1.0, k=16, sum_norm2=16.0, norm2=0.5, learning_rate=0.1)
 any_step = st.floats(1e-3, 10).map(lambda eta: replace(STEP, learning_rate=eta))
+LEAST = 1e-100  # what is smaller would not be exact in other units
 any_progress = st.builds(
     Progress,
     any_step,
-    variance=st.one_of(st.just(0.0), st.floats(1e-100, 100)),  # below, other units would not be exact any more
-    gap=st.floats(-0.1, 10),
+    variance=st.one_of(st.just(0.0), st.floats(LEAST, 100)),
+    gap=st.one_of(st.just(0.0), st.floats(LEAST, 10), st.floats(-0.1, -LEAST)),
     scaling=st.sampled_from(["constant", "proportional"]),
 )
 constant_progress = any_progress.map(lambda progress: replace(progress, scaling="constant"))
