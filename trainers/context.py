@@ -28,6 +28,10 @@ T = TypeVar("T")
 CPU = torch.device("cpu")
 
 
+def _never() -> bool:
+    return False
+
+
 class Latest(Generic[T]):
     """The last thing made, under its key: one at a time, so that a search over many models stays small."""
 
@@ -46,13 +50,14 @@ class Context:
     """Made once a process; `for_work` gives each piece of work its own, which shares what the process holds.
 
     One piece of work at a time. seed: the run's, in [0, 2^63). device: where models compute; values, and the sums and
-    steps over them, stay on the CPU.
+    steps over them, stay on the CPU. interrupted: whether this work is to stop as soon as it looks.
     """
 
     task: Task
     seed: int
     device: torch.device = CPU
     work_id: int = 0
+    interrupted: Callable[[], bool] = _never
     _models: Latest[FlatModel] = field(default_factory=Latest)
     _steppers: Latest[Stepper] = field(default_factory=Latest)
     _datasets: dict[Split, Dataset[Any]] = field(default_factory=dict)

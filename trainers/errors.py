@@ -15,6 +15,9 @@ TrainersError
 ├── ValueDamaged          bytes that are no encoded tensors
 ├── KindUnknown           work that no function of `kinds` does
 ├── RuleUnknown           an aggregation that no rule of `aggregation` does
+├── ScheduleInvalid       a name or an option that torch.optim.lr_scheduler does not have, or that cannot work here
+├── Interrupted           nobody waits for this work any more; not a failure
+├── Overflow              a float16 gradient does not fit at this scale of the loss; not a failure
 └── NonFinite             a loss or a gradient is NaN or Inf
     └── ClientDiverged    in a client's local training
 """
@@ -190,6 +193,39 @@ class KindUnknown(TrainersError):
     def __str__(self) -> str:
         hint = did_you_mean(self.kind, self.allowed)
         return f"no kind of work is called {self.kind!r}{hint}; do all machines run the same version?"
+
+
+class ScheduleInvalid(TrainersError):
+    """A learning-rate schedule cannot be made from what was given. name: as given. problem: a clause."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(name, problem)
+        self.name, self.problem = name, problem
+
+    def __str__(self) -> str:
+        return f"learning-rate schedule {self.name!r}: {self.problem}"
+
+
+class Interrupted(TrainersError):
+    """The work was told to stop, and did between two micro-batches. done, of: micro-batches."""
+
+    def __init__(self, done: int, of: int) -> None:
+        super().__init__(done, of)
+        self.done, self.of = done, of
+
+    def __str__(self) -> str:
+        return f"stopped after {self.done} of {self.of} micro-batches"
+
+
+class Overflow(TrainersError):
+    """A gradient has NaN or Inf at a scale of the loss above 1: it is to be computed again at a smaller one."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__(scale)
+        self.scale = scale
+
+    def __str__(self) -> str:
+        return f"the float16 gradient overflows with the loss scaled by {self.scale:g}"
 
 
 class NonFinite(TrainersError):
