@@ -9,6 +9,7 @@ from trainers.kinds import KINDS, run_kind
 from trainers.loading import load_task, require_model_arguments
 from trainers.memory import keep_freed_memory
 from trainers.optimizers import check_optimizer
+from trainers.schedules import check_schedule
 from trainers.task import Split, Task
 from trainers.tensors import Tensors, decode, encode, fingerprint
 
@@ -21,6 +22,7 @@ __all__ = [
     "TrainersError",
     "build_model",
     "check_optimizer",
+    "check_schedule",
     "decode",
     "encode",
     "fingerprint",

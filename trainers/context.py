@@ -21,6 +21,7 @@ from trainers.data.partition import Partition, partition
 from trainers.flat import FlatModel
 from trainers.optimizers import Stepper
 from trainers.randomness import derive, seeded
+from trainers.schedules import Schedule
 from trainers.task import Split, Task
 
 T = TypeVar("T")
@@ -60,6 +61,7 @@ class Context:
     interrupted: Callable[[], bool] = _never
     _models: Latest[FlatModel] = field(default_factory=Latest)
     _steppers: Latest[Stepper] = field(default_factory=Latest)
+    _schedules: Latest[Schedule] = field(default_factory=Latest)
     _datasets: dict[Split, Dataset[Any]] = field(default_factory=dict)
     _partitions: Latest[tuple[Tensor, ...]] = field(default_factory=Latest)
     _proxies: Latest[Tensor] = field(default_factory=Latest)
@@ -80,6 +82,11 @@ class Context:
         """An optimizer over that model's parameters. Raises OptimizerInvalid."""
         key = _key(arguments), _key(optimizer)
         return self._steppers.get(key, lambda: Stepper(self.model(arguments).layout, optimizer))
+
+    def schedule(self, settings: Mapping[str, Any], optimizer: Mapping[str, Any]) -> Schedule:
+        """Raises ScheduleInvalid, OptimizerInvalid."""
+        key = _key(settings), _key(optimizer)
+        return self._schedules.get(key, lambda: Schedule(settings, optimizer))
 
     def samples(self, split: Split) -> int:
         """How many there are."""

@@ -96,18 +96,33 @@ class Stepper:
             raise OptimizerInvalid(settings["name"], "the model has no parameter that requires a gradient")
         self._optimizer = make_optimizer(settings, list(self._parameters.values()))
         self._first = memory_of(self._optimizer, self._parameters)
+        group = self._optimizer.param_groups[0]
+        self._options = {name: value for name, value in group.items() if name != "params"}
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Of the optimizer, defaults included, as they are when a step says nothing else."""
+        return self._options
 
     def first_state(self) -> Tensors:
         """Before the first step; empty for most optimizers, which make it in their first step."""
         return {name: tensor.clone() for name, tensor in self._first.items()}
 
-    def step(self, flat: Tensor, gradient: Tensor, state: Tensors, clip_norm: float | None) -> Tensors:
+    def step(
+        self,
+        flat: Tensor,
+        gradient: Tensor,
+        state: Tensors,
+        clip_norm: float | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Tensors:
         """One step, in place on `flat`; returns the new state.
 
         Args:
             flat: parameters [P]; overwritten. gradient: [P]; overwritten if it is clipped.
             state: of the step before, or `first_state()`; not modified.
             clip_norm: > 0, largest norm of the gradient over all parameters, as `clip_grad_norm_` does it.
+            options: of the optimizer that are others in this step (lr, momentum, …).
         Cost: 10 µs a parameter tensor and the optimizer's own passes over the numbers, and one copy of the state.
         """
         views, gradients = list(self._layout.views(flat)), list(self._layout.views(gradient))
@@ -116,12 +131,39 @@ class Stepper:
         remember(self._optimizer, self._parameters, state)
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(self._parameters.values(), clip_norm)
+        for group in self._optimizer.param_groups:
+            group.update({**self._options, **(options or {})})
         self._optimizer.step()
         new_state = memory_of(self._optimizer, self._parameters)
         self._optimizer.state.clear()
         for parameter in self._parameters.values():
             parameter.grad = None
         return new_state
+
+
+def effective_learning_rate(gradient: Tensor, memory: Tensors, layout: Layout, options: Mapping[str, Any]) -> float:
+    """How far the weights move along a gradient that stays the same, in units of it, per step in the long run.
+
+    SGD: lr·(1 - dampening)/(1 - momentum). Optimizers that divide by the root of a mean of squared gradients (Adam and
+    its kin, by their "exp_avg_sq"): lr·Σ(g²/(√v̂ + ε)) / Σg², each coordinate counting by its part of the squared
+    gradient; their first moment is a mean, and so changes nothing in the long run.
+
+    Args:
+        gradient: ḡ [P]. memory: of the optimizer after the step with it. options: of that step.
+    Cost: 3 ms a million parameters of an Adam, nothing for others.
+    """
+    lr, momentum, dampening = (float(options.get(name) or 0.0) for name in ("lr", "momentum", "dampening"))
+    pushed = total = 0.0
+    for number, part in enumerate(layout.views(gradient)):
+        second = memory.get(f"{STATE}{number}.exp_avg_sq")
+        if second is None:
+            continue
+        steps, (_, beta) = float(memory[f"{STATE}{number}.step"]), options["betas"]
+        root = (second / (1 - beta**steps)).sqrt_().add_(options["eps"])
+        squared = part.double().square()
+        total += float(squared.sum())
+        pushed += float((squared / root).sum())
+    return lr * pushed / total if total > 0 else lr * (1 - dampening) / (1 - momentum)
 
 
 def memory_of(optimizer: optim.Optimizer, parameters: Mapping[int, nn.Parameter]) -> dict[str, Tensor]:

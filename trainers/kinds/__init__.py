@@ -15,10 +15,12 @@ from trainers.kinds.evaluate import evaluate
 from trainers.kinds.gradient import gradient
 from trainers.kinds.init import init
 from trainers.kinds.kind import Json, Kind, Outputs
+from trainers.kinds.local_steps import local_steps
 from trainers.kinds.local_update import local_update
 from trainers.kinds.merge import merge_models
 from trainers.kinds.partition import partition
 from trainers.kinds.predict import predict
+from trainers.kinds.range_test import range_test
 from trainers.kinds.share import share
 from trainers.kinds.trial import trial
 from trainers.tensors import Tensors
@@ -34,10 +36,12 @@ KINDS: Mapping[str, Kind] = {
     "evaluate": evaluate,
     "gradient": gradient,
     "init": init,
+    "local_steps": local_steps,
     "local_update": local_update,
     "merge": merge_models,
     "partition": partition,
     "predict": predict,
+    "range_test": range_test,
     "share": share,
     "trial": trial,
 }

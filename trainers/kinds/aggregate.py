@@ -8,17 +8,28 @@ from typing import Any
 import msgspec
 from torch import Tensor
 
+from trainers.averaging import moved_towards, uniform_mean
 from trainers.context import Context
 from trainers.flat import BUFFER, PARAMETERS
 from trainers.kinds.kind import Json, Outputs
 from trainers.mean import squared_distance, squared_norm, step_statistics, weighted_mean
+from trainers.optimizers import effective_learning_rate
 from trainers.tensors import Tensors
 
 
-class Aggregate(msgspec.Struct, frozen=True):
+class Scheduled(msgspec.Struct, frozen=True):
+    """A schedule by its name and options, and how often >= 0 it was stepped; see `Schedule`."""
+
+    schedule: dict[str, Any]
+    count: int
+
+
+class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     """gradients: work ids of the counted ones. samples: > 0, of each. clip_norm: > 0, of the mean gradient.
 
-    keep_mean: also put out the mean. model, optimizer: see Init.
+    keep_mean: also put out the mean. lr_factor: > 0, multiplies the learning rate, the scheduled one if there is one.
+    ema: in (0, 1), how much of the averaged weights stays; None: there are none. lawa: inputs whose mean with the new
+    weights is put out as "average". model, optimizer: see Init.
     """
 
     gradients: list[int]
@@ -27,6 +38,10 @@ class Aggregate(msgspec.Struct, frozen=True):
     clip_norm: float | None
     keep_mean: bool
     model: dict[str, Any]
+    scheduled: Scheduled | None = None
+    lr_factor: float = 1.0
+    ema: float | None = None
+    lawa: list[str] | None = None
 
 
 def aggregate(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: Context) -> Outputs:
@@ -35,11 +50,13 @@ def aggregate(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context
     The mean ḡ weights each gradient by its samples; so it does floating-point buffers, while all others come from the
     lowest work id. Then the gradient is clipped and the optimizer steps.
 
-    Output "mean", if kept: {"parameters": ḡ before clipping}.
-    Metrics: norm2 (‖ḡ‖² before clipping); with input "previous_weights" also step_norm2 = ‖Δ‖² and
-        step_dot_gradient = ḡ·Δ, Δ = weights - previous weights; with "previous_mean" also change_norm2 = ‖ḡ - it‖².
+    Output "mean", if kept: {"parameters": ḡ before clipping}. Output "average", with `ema`: input "average", or the new
+        weights if there is none, moved towards the new weights; with `lawa`: their mean with earlier ones.
+    Metrics: norm2 (‖ḡ‖² before clipping), learning_rate (of this step) and, if the mean is kept,
+        effective_learning_rate (see that function); with input "previous_weights" also step_norm2 = ‖Δ‖² and step_dot_gradient = ḡ·Δ,
+        Δ = weights - previous weights; with "previous_mean" also change_norm2 = ‖ḡ - it‖².
     Raises:
-        WeightsMismatch: a gradient or the weights are another model's.
+        WeightsMismatch: a gradient or the weights are another model's. ScheduleInvalid: the schedule has ended.
     Exact: all sums in float64 and in order of work id, see `weighted_mean`; a single gradient takes the same step as
         `loss.backward(); clip_grad_norm_(…); optimizer.step()`, bit for bit. Inputs are not modified.
     """
@@ -56,11 +73,34 @@ def aggregate(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context
     flat = weights[PARAMETERS].clone()
     kept = {"mean": {PARAMETERS: mean.clone() if asked.clip_norm is not None else mean}} if asked.keep_mean else {}
     stepper = context.stepper(asked.model, asked.optimizer)
-    state = stepper.step(flat, mean, inputs["optimizer"], asked.clip_norm)
+    options = {**stepper.options, **_changed(asked, context, stepper.options["lr"])}
+    state = stepper.step(flat, mean, inputs["optimizer"], asked.clip_norm, options)
+    metrics["learning_rate"] = float(options["lr"])
+    if asked.keep_mean:
+        metrics["effective_learning_rate"] = effective_learning_rate(kept["mean"][PARAMETERS], state, layout, options)
     buffers = {
         BUFFER + name: _buffer([value[BUFFER + name] for value in gradients], samples) for name in layout.buffers
     }
-    return {"weights": {PARAMETERS: flat, **buffers}, "optimizer": state, **kept}, metrics
+    new = {PARAMETERS: flat, **buffers}
+    return {"weights": new, "optimizer": state, **kept, **_average(asked, inputs, new)}, metrics
+
+
+def _changed(asked: Aggregate, context: Context, lr: float) -> Mapping[str, Any]:
+    """The optimizer's options that are others in this step."""
+    changed: dict[str, Any] = {"lr": lr}
+    if asked.scheduled is not None:
+        changed.update(context.schedule(asked.scheduled.schedule, asked.optimizer).at(asked.scheduled.count))
+    if asked.lr_factor != 1:
+        changed["lr"] *= asked.lr_factor
+    return changed
+
+
+def _average(asked: Aggregate, inputs: Mapping[str, Tensors], new: Tensors) -> Mapping[str, Tensors]:
+    if asked.lawa is not None:
+        return {"average": uniform_mean([*(inputs[name] for name in asked.lawa), new])}
+    if asked.ema is not None:
+        return {"average": moved_towards(new, inputs.get("average", new), asked.ema)}
+    return {}
 
 
 def _statistics(inputs: Mapping[str, Tensors], mean: Tensor) -> dict[str, float]:

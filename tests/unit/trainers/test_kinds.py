@@ -112,7 +112,7 @@ def test_statistics_of_the_step_are_those_of_their_definitions() -> None:
     training = Training("mlp", clip_norm=1e-3)
     first, _ = training.gradient(0, 0)
     outputs, metrics = training.aggregate({1: first}, [64.0], {}, keep_mean=True)
-    assert metrics.keys() == {"norm2"}
+    assert metrics.keys() == {"norm2", "learning_rate", "effective_learning_rate"}
     before, mean_before = training.weights, outputs["mean"]
     training.weights, training.state = outputs["weights"], outputs["optimizer"]
     second, _ = training.gradient(0, 1)
@@ -126,6 +126,8 @@ def test_statistics_of_the_step_are_those_of_their_definitions() -> None:
         "step_norm2": step.square().sum(),
         "step_dot_gradient": mean.dot(step),
         "change_norm2": (mean - first[PARAMETERS].double()).square().sum(),
+        "learning_rate": torch.tensor(0.05, dtype=torch.float64),
+        "effective_learning_rate": torch.tensor(0.5, dtype=torch.float64),  # momentum 0.9
     }
     assert metrics == {name: pytest.approx(figure.item(), rel=1e-9) for name, figure in expected.items()}
 

@@ -31,6 +31,9 @@ EXAMPLES = [
     errors.ValueDamaged("3 bytes"),
     errors.KindUnknown("gradiant", ("gradient",)),
     errors.RuleUnknown("fedavgg", ("fedavg",)),
+    errors.ScheduleInvalid("CosineLR", "unknown"),
+    errors.Interrupted(3, 8),
+    errors.Overflow(65536.0),
     errors.NonFinite("loss", 1, 2),
     errors.ClientDiverged("7", 1, 2),
 ]
