@@ -198,7 +198,7 @@ class Evidence(NamedTuple):
     in_flight_s: for each busy worker, how long it has been at it.
     signals: the strategy's, of the last closed step, those it has of: loss (mean over the k results), k, sum_norm2
         (Σ‖gᵢ‖²), norm2 (‖ḡ‖²), change_norm2 (‖ḡ - ḡ before‖²), step_dot_gradient (ḡ·Δ, Δ the step before),
-        step_norm2 (‖Δ‖²), learning_rate, momentum.
+        step_norm2 (‖Δ‖²), learning_rate, momentum, learning_rate_exponent (p of η ∝ k^p).
     memory: what this policy returned last time, None at first.
     """
 

@@ -162,6 +162,5 @@ def _measured(table: Table, name: str, quick: bool) -> Cell:
     at = table.ks.index(table.cells[name][1])
     ks = sorted({*table.ks[max(0, at - 1) : at + 2], WORKERS}) if quick else table.ks
     static = {k: [train(table.setting, latency, make_quorum("static", k=k), seed).took_s for seed in seeds] for k in ks}
-    scaling = "proportional" if table.setting.proportional else "constant"
-    dynamic = make_quorum("dynamic", learning_rate=scaling)
+    dynamic = make_quorum("dynamic")
     return Cell(table, name, static, [train(table.setting, latency, dynamic, seed) for seed in seeds])

@@ -71,7 +71,10 @@ class Proportional(SyncTraining):
     @property
     def signals(self) -> Mapping[str, float]:
         signals = super().signals
-        return {**signals, "learning_rate": signals["learning_rate"] * signals["k"] / WORKERS} if signals else signals
+        if not signals:
+            return signals
+        rate = signals["learning_rate"] * signals["k"] / WORKERS
+        return {**signals, "learning_rate": rate, "learning_rate_exponent": 1.0}
 
 
 class Trainer:

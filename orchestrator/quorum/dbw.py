@@ -16,7 +16,7 @@ from orchestrator.quorum.noise import (
     variance_sample,
 )
 from orchestrator.quorum.order_table import order_table, remembered
-from orchestrator.quorum.signals import Scaling, Step, read_step, require_scaling
+from orchestrator.quorum.signals import Step, read_step
 from orchestrator.records import Decision, Evidence, Json
 
 SAMPLES = 5
@@ -34,18 +34,15 @@ class Dbw:
     small batches it stays near n, and where η ∝ k it turns to n for ten rounds at a time. `dynamic` is better at both.
 
     Args:
-        learning_rate: how the run's learning rate follows k: "constant", or "proportional" to k.
         curvature: L from "losses", as in the paper, the mean of the last 5 steps; or from the gradient's change along
             "steps", over the last 50, far less noisy, for plain SGD only.
     Cost: one `order_table` a decision. Memory: at most 110 numbers and 24 times.
     Source: Xu, Neglia, Sebastianelli 2020, arXiv:2004.14696, from an account of it: its constants may differ.
     """
 
-    learning_rate: Scaling = "constant"
     curvature: Literal["losses", "steps"] = "losses"
 
     def __post_init__(self) -> None:
-        require_scaling("dbw", self.learning_rate)
         if self.curvature not in ("losses", "steps"):
             raise ValueError(f"dbw knows curvature: losses or steps, not {self.curvature!r}")
 
@@ -59,9 +56,7 @@ class Dbw:
         if table is None or now.last is None or not now.variances or not now.curvatures:
             return now.decided(n, f"all {n} present: no statistics yet, {_missing(now, timed=table is not None)}")
         times = table.after(now.waited_for or n)
-        landscape = Landscape(
-            now.last.gradient_norm2, now.last.variance, now.mean_curvature, now.last.step, self.learning_rate
-        )
+        landscape = Landscape(now.last.gradient_norm2, now.last.variance, now.mean_curvature, now.last.step)
         numbers = f"N {landscape.gradient_norm2:.3g}, V {landscape.variance:.3g}, L {landscape.curvature:.3g}"
         best = largest_decrease_per_second(landscape, times)
         if best is None:

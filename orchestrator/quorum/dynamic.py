@@ -13,7 +13,7 @@ from orchestrator.quorum.loss_floor import LossHistory
 from orchestrator.quorum.monte_carlo import round_times
 from orchestrator.quorum.noise import variance_sample
 from orchestrator.quorum.round_times import RoundTimes
-from orchestrator.quorum.signals import Scaling, Step, read_step, require_scaling
+from orchestrator.quorum.signals import Step, read_step
 from orchestrator.records import Decision, Evidence, Json
 
 VARIANCES = 5
@@ -31,7 +31,6 @@ class Dynamic:
     signals are skipped.
 
     Args:
-        learning_rate: how the run's learning rate follows k: "constant", or "proportional" to k.
         loss_floor: what the loss is known never to get below; the estimate F* starts there.
     Holds: decisions survive a snapshot, their history is all in `Decision.memory` (at most 106 numbers and T(k)).
     Cost: at a refresh 1 ms at 10 workers, at most 11 ms up to 10,000; 0.03 ms between (one core).
@@ -39,11 +38,9 @@ class Dynamic:
         decrease of the loss can be measured; with small batches it waits for nearly all.
     """
 
-    learning_rate: Scaling = "constant"
     loss_floor: float = 0.0
 
     def __post_init__(self) -> None:
-        require_scaling("dynamic", self.learning_rate)
         if not abs(self.loss_floor) < inf:
             raise ValueError(f"dynamic needs a finite loss_floor, not {self.loss_floor}")
 
@@ -58,7 +55,7 @@ class Dynamic:
         now = _timed(now, evidence)
         if now.times is None or now.step is None:
             return now.decided(n, f"all {n} present: no statistics yet, fewer than half of them were timed")
-        progress = Progress(now.step, fmean(now.variances), now.losses.gap, self.learning_rate)
+        progress = Progress(now.step, fmean(now.variances), now.losses.gap)
         choice = most_progress_per_second(progress, now.times)
         return now.decided(choice.k, _why(choice, progress, now.times))
 
@@ -71,7 +68,7 @@ class Dynamic:
         sample = variance_sample(step, past.step.k if past.step else None)
         variances = past.variances if sample is None else (*past.variances, sample)[-VARIANCES:]
         variance = fmean(variances) if variances else 0.0
-        noise_floor = Progress(step, variance, 0.0, self.learning_rate).noise_floor(step.k)
+        noise_floor = Progress(step, variance, 0.0).noise_floor(step.k)
         return replace(now, step=step, variances=variances, losses=past.losses.after(step.loss, noise_floor))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from orchestrator.quorum.round_times import RoundTimes
-from orchestrator.quorum.signals import Scaling, Step
+from orchestrator.quorum.signals import Step
 
 NOISE_PRICE = 2.0
 TOLERANCE = 0.98
@@ -16,7 +16,7 @@ TOLERANCE = 0.98
 class Progress:
     """Where the run stands.
 
-    step: the last step; its learning rate counts, momentum included. scaling: how η follows k.
+    step: the last step; its learning rate counts, momentum included, and how that follows k.
     variance: V >= 0 of one worker's gradient, (loss/weight)².
     gap: mean loss less the loss that cannot be got below, F - F*, in loss; may be <= 0 when that is not known well.
     """
@@ -24,16 +24,15 @@ class Progress:
     step: Step
     variance: float
     gap: float
-    scaling: Scaling = "constant"
 
     def noise_floor(self, k: int) -> float:
         """Φ(k) = η(k)·V/(4k), in loss: how far above the minimum SGD with k gradients a step hovers in the end."""
-        return self.step.learning_rate_at(k, self.scaling) * self.variance / (4 * k)
+        return self.step.learning_rate_at(k) * self.variance / (4 * k)
 
     def gain(self, k: int) -> float:
         """G(k) = η(k)·(1 - 2Φ(k)/(F - F*)): progress of one step, up to a factor that does not depend on k."""
         price = NOISE_PRICE * self.noise_floor(k)
-        eta = self.step.learning_rate_at(k, self.scaling)
+        eta = self.step.learning_rate_at(k)
         if price <= 0:
             return eta
         return eta * (1 - price / self.gap) if self.gap > 0 else -eta

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.quorum.round_times import RoundTimes
-from orchestrator.quorum.signals import Scaling, Step
+from orchestrator.quorum.signals import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,18 +13,17 @@ class Landscape:
     """The loss around the present weights.
 
     gradient_norm2: N = ‖∇F‖² >= 0, variance: V >= 0, both (loss/weight)². curvature: L >= 0, loss/weight².
-    step: the last step, for its learning rate, momentum included; scaling: how that follows k.
+    step: the last step, for its learning rate, momentum included, and how that follows k.
     """
 
     gradient_norm2: float
     variance: float
     curvature: float
     step: Step
-    scaling: Scaling = "constant"
 
     def gain(self, k: int) -> float:
         """G(k) = (η - Lη²/2)·N - (Lη²/2)·V/k, η = η(k): the least that one step is expected to lower the loss by."""
-        eta = self.step.learning_rate_at(k, self.scaling)
+        eta = self.step.learning_rate_at(k)
         noise = self.curvature * eta * eta / 2
         return (eta - noise) * self.gradient_norm2 - noise * self.variance / k
 

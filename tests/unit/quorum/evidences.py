@@ -56,6 +56,7 @@ def signals(random: Random) -> Mapping[str, float]:
         "k": random.randint(1, 10),
         "learning_rate": random.uniform(0, 2),
         "momentum": random.choice([0.0, 0.9]),
+        "learning_rate_exponent": random.choice([0.0, 0.5, 1.0]),
     }
     kind = random.randrange(4)
     if kind == 0:

@@ -156,7 +156,7 @@ class Cluster:
         self.weights = self.objective.start(chance)
         self._pending: list[Started] = []
         self._rounds: dict[int, tuple[float, list[float]]] = {}
-        descent = Descent(self.weights)
+        descent = Descent(self.weights, float(self.proportional))
         memory: Json = None
         begun, free = np.zeros(self.n), np.zeros(self.n)
         now, h, number = 0.0, 0, 0
@@ -236,8 +236,8 @@ class Cluster:
 class Descent:
     """SGD with momentum, and the signals that its strategy would show."""
 
-    def __init__(self, weights: Array) -> None:
-        self._weights = weights
+    def __init__(self, weights: Array, exponent: float) -> None:
+        self._weights, self._exponent = weights, exponent
         self._mean, self._move = np.zeros_like(weights), np.zeros_like(weights)
         self._signals: dict[str, float] = {}
 
@@ -252,6 +252,7 @@ class Descent:
             "k": k,
             "learning_rate": eta,
             "momentum": momentum,
+            "learning_rate_exponent": self._exponent,
         }
         if not first:
             self._signals["change_norm2"] = float(change @ change)

@@ -13,16 +13,15 @@ from orchestrator.quorum.round_times import RoundTimes
 from orchestrator.quorum.signals import Step
 
 STEP = Step(loss=1.0, k=16, sum_norm2=16.0, norm2=0.5, learning_rate=0.1)
-any_step = st.floats(1e-3, 10).map(lambda eta: replace(STEP, learning_rate=eta))
+any_step = st.builds(Step, st.just(1.0), st.just(16), st.just(16.0), st.just(0.5), st.floats(1e-3, 10), st.floats(0, 1))
 LEAST = 1e-100  # what is smaller would not be exact in other units
 any_progress = st.builds(
     Progress,
     any_step,
     variance=st.one_of(st.just(0.0), st.floats(LEAST, 100)),
     gap=st.one_of(st.just(0.0), st.floats(LEAST, 10), st.floats(-0.1, -LEAST)),
-    scaling=st.sampled_from(["constant", "proportional"]),
 )
-constant_progress = any_progress.map(lambda progress: replace(progress, scaling="constant"))
+constant_progress = any_progress.map(lambda progress: replace(progress, step=replace(progress.step, exponent=0.0)))
 any_times = st.lists(st.floats(0.01, 10), min_size=1, max_size=20).map(
     lambda seconds: RoundTimes.rising(range(1, len(seconds) + 1), seconds)
 )
@@ -93,7 +92,7 @@ def test_a_run_below_its_supposed_floor_takes_most_results_per_second() -> None:
     assert choice == (3, 3, True)
 
 
-@pytest.mark.parametrize(("scaling", "floors"), [("constant", [0.4, 0.1]), ("proportional", [0.025, 0.025])])
-def test_the_noise_floor_falls_with_k_unless_the_learning_rate_follows_it(scaling: str, floors: list[float]) -> None:
-    progress = Progress(STEP, variance=16.0, gap=1.0, scaling=scaling)  # type: ignore[arg-type]
+@pytest.mark.parametrize(("exponent", "floors"), [(0.0, [0.4, 0.1]), (0.5, [0.1, 0.05]), (1.0, [0.025, 0.025])])
+def test_the_noise_floor_falls_with_k_unless_the_learning_rate_follows_it(exponent: float, floors: list[float]) -> None:
+    progress = Progress(replace(STEP, exponent=exponent), variance=16.0, gap=1.0)
     assert [progress.noise_floor(k) for k in (1, 4)] == pytest.approx(floors)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,14 +9,12 @@ from orchestrator.quorum.gain_smooth import Landscape, largest_decrease_per_seco
 from orchestrator.quorum.round_times import RoundTimes
 from orchestrator.quorum.signals import Step
 
-STEP = Step(loss=1.0, k=8, sum_norm2=8.0, norm2=0.5, learning_rate=0.1)
 any_landscape = st.builds(
     Landscape,
     gradient_norm2=st.floats(0, 10),
     variance=st.floats(0, 10),
     curvature=st.floats(0, 100),
-    step=st.floats(1e-3, 1).map(lambda eta: replace(STEP, learning_rate=eta)),
-    scaling=st.sampled_from(["constant", "proportional"]),
+    step=st.builds(Step, st.just(1.0), st.just(8), st.just(8.0), st.just(0.5), st.floats(1e-3, 1), st.floats(0, 1)),
 )
 any_times = st.lists(st.floats(0.01, 10), min_size=1, max_size=20).map(
     lambda seconds: RoundTimes.rising(range(1, len(seconds) + 1), seconds)
@@ -30,7 +26,7 @@ def test_it_is_the_best_of_all(landscape: Landscape, times: RoundTimes) -> None:
     """Written out a second time, for plain numbers."""
     best, best_rate = None, 0.0
     for k, seconds in zip(times.ks, times.seconds, strict=True):
-        eta = landscape.step.learning_rate * (k / 8 if landscape.scaling == "proportional" else 1)
+        eta = landscape.step.learning_rate * (k / 8) ** landscape.step.exponent
         decrease = eta * landscape.gradient_norm2
         penalty = landscape.curvature * eta**2 / 2 * (landscape.gradient_norm2 + landscape.variance / k)
         if (decrease - penalty) / seconds >= max(best_rate, 1e-300):

@@ -25,7 +25,7 @@ def drawn(k: int, draws: int = 10_000) -> list[Step]:
     means = gradients.mean(axis=1)
     changes = np.diff(means, axis=0, prepend=means[:1])
     return [
-        Step(1.0, k, float((each**2).sum()), float(mean @ mean), ETA, float(change @ change))
+        Step(1.0, k, float((each**2).sum()), float(mean @ mean), ETA, 0.0, float(change @ change))
         for each, mean, change in zip(gradients, means, changes, strict=True)
     ]
 
@@ -69,7 +69,15 @@ def test_the_change_along_noisy_steps_gives_the_curvature_on_average() -> None:
         gradients = CURVATURE * weights + random.normal(scale=(VARIANCE / SIZE) ** 0.5, size=(k, SIZE))
         mean = gradients.mean(axis=0)
         step = Step(
-            1.0, k, float((gradients**2).sum()), float(mean @ mean), eta, None, float(mean @ move), float(move @ move)
+            1.0,
+            k,
+            float((gradients**2).sum()),
+            float(mean @ mean),
+            eta,
+            0.0,
+            None,
+            float(mean @ move),
+            float(move @ move),
         )
         if before is not None:
             fractions.append(curvature_from_step(Before(before, 0.0, VARIANCE), step))

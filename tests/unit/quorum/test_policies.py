@@ -127,11 +127,6 @@ def test_every_quorum_is_made_by_its_name() -> None:
         ("full", {"k": 3}, "quorum 'full' with {'k': 3}: got an unexpected keyword argument 'k'; its options: none"),
         ("adasync", {"k0": 0}, "adasync starts with k0 >= 1 results, not k0 = 0"),
         ("dynamic", {"loss_floor": float("nan")}, "dynamic needs a finite loss_floor, not nan"),
-        (
-            "dynamic",
-            {"learning_rate": "linear"},
-            "dynamic knows learning_rate: constant or proportional, not 'linear'",
-        ),
         ("dbw", {"curvature": "hessian"}, "dbw knows curvature: losses or steps, not 'hessian'"),
     ],
 )
