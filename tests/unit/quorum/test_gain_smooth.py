@@ -9,6 +9,7 @@ from orchestrator.quorum.gain_smooth import Landscape, largest_decrease_per_seco
 from orchestrator.quorum.round_times import RoundTimes
 from orchestrator.quorum.signals import Step
 
+STEP = Step(loss=1.0, k=8, sum_norm2=8.0, norm2=0.5, learning_rate=0.1)
 any_landscape = st.builds(
     Landscape,
     gradient_norm2=st.floats(0, 10),
