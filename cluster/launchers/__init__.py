@@ -1,7 +1,7 @@
 """Starting worker processes, watching them, and starting them again: on this machine, or by Ray."""
 
 from cluster.launchers.capacity import check_fits
-from cluster.launchers.errors import CannotFit, ClusterBusy, ClusterError, NoCluster
+from cluster.launchers.errors import CannotFit, ClusterBusy, ClusterError, NoCluster, TokenRefused
 from cluster.launchers.local import LocalProcesses
 from cluster.launchers.member import Launcher, Member, Needs, Watcher
 from cluster.launchers.on_ray import RayLauncher
@@ -16,6 +16,7 @@ __all__ = [
     "Needs",
     "NoCluster",
     "RayLauncher",
+    "TokenRefused",
     "Watcher",
     "check_fits",
 ]

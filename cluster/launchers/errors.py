@@ -2,6 +2,7 @@
 
 ClusterError
 ├── NoCluster     nothing answers at the address
+├── TokenRefused  a cluster answers, and does not let us in
 ├── CannotFit     the cluster can never give what is needed
 └── ClusterBusy   it could, but others hold it
 """
@@ -24,6 +25,20 @@ class NoCluster(ClusterError):
         return (
             f"no Ray cluster at {self.address!r}: {self.problem}. Give the host:port that `ray start --head` printed, "
             "or unset RAY_ADDRESS to run on this machine."
+        )
+
+
+class TokenRefused(ClusterError):
+    """A Ray cluster answers, and its token is not ours. address: as given. problem: a clause."""
+
+    def __init__(self, address: str, problem: str) -> None:
+        super().__init__(address, problem)
+        self.address, self.problem = address, problem
+
+    def __str__(self) -> str:
+        return (
+            f"the Ray cluster at {self.address!r} does not let this process in: {self.problem}. Head, nodes and "
+            "drivers need the same token: name its file by RAY_AUTH_TOKEN_PATH, or put it into ~/.ray/auth_token."
         )
 
 

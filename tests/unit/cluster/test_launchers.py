@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.launchers import CannotFit, ClusterBusy, Needs, NoCluster, check_fits
+from cluster.launchers import CannotFit, ClusterBusy, Needs, NoCluster, TokenRefused, check_fits
 from cluster.launchers.capacity import require_room
 from cluster.launchers.member import HEALTHY_S, RESTARTS, Restarts
 
@@ -72,7 +72,13 @@ def test_a_member_that_lived_well_is_started_again_as_if_for_the_first_time() ->
 
 
 @pytest.mark.parametrize(
-    "error", [NoCluster("h:1", "gone"), CannotFit("2 CPUs", "there is 1"), ClusterBusy("2 CPUs", 60.0)]
+    "error",
+    [
+        NoCluster("h:1", "gone"),
+        TokenRefused("h:1", "another"),
+        CannotFit("2 CPUs", "there is 1"),
+        ClusterBusy("2 CPUs", 60.0),
+    ],
 )
 def test_errors_survive_pickling(error: Exception) -> None:
     again = pickle.loads(pickle.dumps(error))
