@@ -223,6 +223,7 @@ class Run:
         if resumed:
             self.journal.append(Resumed(self.journal.fence, _machine(), _now()))
             pool.reconcile(core.outstanding, core.present, core.wakes, core.now_s)
+            pool.cancel(core.interrupted)
         stop.notify(pool.interrupt)
         with Keeper(self.spec, self.files, self.journal, self.snapshots) as keeper:
             due = Every(SNAPSHOT_EVERY_S)

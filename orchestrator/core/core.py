@@ -144,6 +144,13 @@ class Core:
         return self._placement.outstanding()
 
     @property
+    def interrupted(self) -> list[int]:
+        """Ids of work that is out, though its round is over and it was cancelled: a resume tells the pool again."""
+        flights = self._placement.flights.values()
+        late = (flight.work for flight in flights if flight.work.late is Late.INTERRUPT)
+        return sorted(work.id for work in late if work.counts is Counts.QUORUM and self._awaiting(work) is None)
+
+    @property
     def present(self) -> list[str]:
         """All connected workers, whatever their role."""
         return list(self._placement.workers)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
 from orchestrator.pools.execute import Execute, WorkFailed
 from orchestrator.pools.latency import Latency, chance
-from orchestrator.records import AGGREGATOR, Assignment, Cause, Event, Failure, Joined, Left, Result, Wake
+from orchestrator.records import AGGREGATOR, Assignment, Cause, Counts, Event, Failure, Joined, Left, Result, Wake
+
+Key: TypeAlias = tuple[int, int]  # work id, attempt
 
 REMEMBERED = 16  # wakes kept for an engine that comes back; it can have missed only the last
 
@@ -19,26 +21,36 @@ REMEMBERED = 16  # wakes kept for an engine that comes back; it can have missed 
 class Faults:
     """What goes wrong, drawn from the seed for each attempt; probabilities in [0, 1].
 
-    crash: its worker dies while at it, and is back after back_s. lost, duplicate: of replies.
-    lost_after_s: when a reply that never came is reported as TIMEOUT. slow: the attempt takes slow_factor times longer.
+    crash: its worker dies while at it, and is back after back_s. aggregator_crash: the same, of aggregators.
+    hang: its worker never answers. lost, duplicate: of replies.
+    lost_after_s: when an answer that never came is reported as TIMEOUT; a worker that hangs is then started anew.
+    slow: the attempt takes slow_factor times longer. non_finite: the answer to work that a quorum counts has a NaN or
+        an infinity in it; non_finite_workers: only theirs; empty: anybody's.
     joins: (at_s, worker name) of newcomers. leaves: (at_s, worker name) of workers that go for good. A worker's name
         ends in "-" and its number, which `Latency` goes by.
     """
 
     crash: float = 0.0
+    aggregator_crash: float = 0.0
     back_s: float = 2.0
+    hang: float = 0.0
     lost: float = 0.0
     lost_after_s: float = 10.0
     duplicate: float = 0.0
     slow: float = 0.0
     slow_factor: float = 5.0
+    non_finite: float = 0.0
+    non_finite_workers: Collection[str] = ()
     joins: Sequence[tuple[float, str]] = ()
     leaves: Sequence[tuple[float, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Crash:
+    """Of a worker; hung: the attempt that it has not answered in time, for which it is killed."""
+
     worker: str
+    hung: Key | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,7 @@ class Reply:
 Due: TypeAlias = Reply | Crash | Joined | Left | Result
 LOST = Failure(Cause.TIMEOUT, "no reply")
 CANCELLED = Failure(Cause.CANCELLED, "cancelled")
+NON_FINITE = Failure(Cause.NON_FINITE, "the answer is not finite")
 
 
 class VirtualPool:
@@ -80,7 +93,8 @@ class VirtualPool:
         self._heap: list[tuple[float, int, Due]] = []
         self._pushed = 0
         self._present: dict[str, Joined] = {}
-        self._outstanding: dict[tuple[int, int], Assignment] = {}
+        self._outstanding: dict[Key, Assignment] = {}
+        self._hung: set[Key] = set()  # attempts that nothing will come of, not even of a cancel
         self._numbers: dict[str, int] = {}
         self._delivered: deque[Wake] = deque(maxlen=REMEMBERED)
         self._deliveries = 0
@@ -103,20 +117,28 @@ class VirtualPool:
             seconds = latency.seconds(work.kind, number, now_s, chance(seed, work.id, attempt))
             if faults.slow and chance(seed, work.id, attempt, 1) < faults.slow:
                 seconds *= faults.slow_factor
-            if faults.crash and chance(seed, work.id, attempt, 2) < faults.crash:
+            crash = faults.crash
+            if work.place.role == AGGREGATOR:
+                crash = max(crash, faults.aggregator_crash)
+            if crash and chance(seed, work.id, attempt, 2) < crash:
                 self._push(now_s + seconds * chance(seed, work.id, attempt, 3), Crash(worker))
+            elif faults.hang and chance(seed, work.id, attempt, 7) < faults.hang:
+                self._hung.add((work.id, attempt))
+                self._push(now_s + faults.lost_after_s, Crash(worker, (work.id, attempt)))
             elif faults.lost and chance(seed, work.id, attempt, 4) < faults.lost:
                 self._push(now_s + faults.lost_after_s, Reply(assignment, now_s, LOST))
             elif work.timeout_s is not None and seconds > work.timeout_s:
                 self._push(now_s + work.timeout_s, Reply(assignment, now_s, LOST))
+            elif faults.non_finite and self._not_finite(assignment):
+                self._push(now_s + seconds, Reply(assignment, now_s, NON_FINITE))
             else:
                 self._push(now_s + seconds, Reply(assignment, now_s))
 
     def cancel(self, work_ids: Sequence[int]) -> None:
-        for work_id in work_ids:
-            for (id_, _), assignment in list(self._outstanding.items()):
-                if id_ == work_id:
-                    self._push(self._now_s, Reply(assignment, self._now_s, CANCELLED))
+        wanted = set(work_ids)
+        for key, assignment in self._outstanding.items() if wanted else ():
+            if key[0] in wanted and key not in self._hung:
+                self._push(self._now_s, Reply(assignment, self._now_s, CANCELLED))
 
     def wait(self, deadline_s: float | None) -> Wake:
         wake = self._again.popleft() if self._again else self._next(deadline_s)
@@ -181,12 +203,16 @@ class VirtualPool:
                 self._numbers[due.worker] = int(due.worker.rpartition("-")[2])
                 events.append(due)
         elif due.worker in self._present:
+            hung = due.hung if isinstance(due, Crash) else None
+            if hung is not None and hung not in self._outstanding:
+                return  # it was lost for another reason before
             joined = self._present.pop(due.worker)
             cause = due.cause if isinstance(due, Left) else Cause.LOST_WORKER
+            failure = LOST if hung else Failure(cause, f"{due.worker} left")
             for key, assignment in list(self._outstanding.items()):
                 if assignment.worker == due.worker:
                     del self._outstanding[key]
-                    events.append(self._failed(assignment, Failure(cause, f"{due.worker} left")))
+                    events.append(self._failed(assignment, failure))
             events.append(Left(due.worker, cause))
             if isinstance(due, Crash):
                 self._push(self._now_s + self._faults.back_s, joined)
@@ -200,6 +226,13 @@ class VirtualPool:
         except WorkFailed as error:
             return self._failed(due.assignment, error.failure)
         return Result(work.id, attempt, worker, outputs, metrics, self._now_s - due.dispatched_s, self._now_s)
+
+    def _not_finite(self, assignment: Assignment) -> bool:
+        work, worker, attempt = assignment
+        faults = self._faults
+        if work.counts is not Counts.QUORUM or (faults.non_finite_workers and worker not in faults.non_finite_workers):
+            return False
+        return chance(self._seed, work.id, attempt, 8) < faults.non_finite
 
     def _failed(self, assignment: Assignment, failure: Failure) -> Result:
         return Result(assignment.work.id, assignment.attempt, assignment.worker, {}, {}, 0.0, self._now_s, failure)

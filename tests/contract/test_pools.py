@@ -13,6 +13,7 @@ from orchestrator.pools.latency import Latency, ShiftedExponential
 from orchestrator.pools.virtual import Faults, VirtualPool
 from orchestrator.protocols import Pool
 from orchestrator.records import (
+    AGGREGATOR,
     WORKER,
     Assignment,
     Cause,
@@ -214,3 +215,45 @@ class TestFaultyVirtualPool:
                     left.add(event.worker)
                 elif isinstance(event, Result) and event.failure and event.failure.cause is Cause.LOST_WORKER:
                     assert event.worker not in left
+
+
+class TestVirtualFaults:
+    """Each fault alone, on one worker; work 0 is its first."""
+
+    @staticmethod
+    def history(faults: Faults) -> History:
+        history = History(VirtualPool(1, noop, faults=faults))
+        history.give(work(0))
+        return history
+
+    def test_a_worker_that_hangs_is_ended_for_it_and_another_takes_its_place(self) -> None:
+        history = self.history(Faults(hang=1.0, lost_after_s=7.0, back_s=2.0))
+        history.pool.cancel([0])  # which it does not hear
+        history.until(lambda: bool(history.results))
+        last = history.wakes[-1]
+        (result,) = history.results
+        assert (last.now_s, result.failure and result.failure.cause) == (7.0, Cause.TIMEOUT)
+        assert last.events == (result, Left("worker-0", Cause.LOST_WORKER))
+        assert history.wait() == Wake(9.0, (Joined("worker-0"),))
+
+    def test_answers_that_are_not_finite_are_the_failures_of_whom_they_are_of(self) -> None:
+        history = self.history(Faults(non_finite=1.0, non_finite_workers=["worker-0"]))
+        history.until(lambda: bool(history.results))
+        assert [result.failure.cause for result in history.results if result.failure] == [Cause.NON_FINITE]
+        others = self.history(Faults(non_finite=1.0, non_finite_workers=["worker-1"]))
+        others.until(lambda: bool(others.results))
+        assert others.results[0].failure is None
+
+    def test_aggregators_may_die_alone(self) -> None:
+        pool = VirtualPool(1, noop, faults=Faults(aggregator_crash=1.0))
+        first = pool.wait(None)
+        assert len(first.events) == 2
+        aggregation = Assignment(work(0)._replace(place=Place(role=AGGREGATOR)), f"{AGGREGATOR}-0", 1)
+        pool.submit([aggregation, Assignment(work(1), "worker-0", 1)])
+        lost, left = pool.wait(None).events
+        assert isinstance(lost, Result)
+        assert (lost.work_id, lost.failure and lost.failure.cause) == (0, Cause.LOST_WORKER)
+        assert left == Left(f"{AGGREGATOR}-0", Cause.LOST_WORKER)
+        (answer,) = pool.wait(None).events
+        assert isinstance(answer, Result)
+        assert (answer.work_id, answer.failure) == (1, None)

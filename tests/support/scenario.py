@@ -208,6 +208,7 @@ def engine_of(world: World, knife: Knife, notebook: Notebook) -> Engine:
             lineage.rebuild(core.held(), world.values, world.execute())
             journal.append(Resumed(journal.fence, None, ""))
             world.pool.reconcile(core.outstanding, core.present, core.wakes, core.now_s)
+            world.pool.cancel(core.interrupted)
             knife.here("in resume")
         if world.pool is None:
             world.fresh_pool()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -34,6 +34,7 @@ from orchestrator.records import (
     Place,
     Ref,
     Result,
+    RoundTrip,
     Row,
     Told,
     Wake,
@@ -64,7 +65,22 @@ def test_only_late_quorum_work_is_interrupted() -> None:
     aside = beside(2, Counts.ASIDE, Late.INTERRUPT)
     other = gradient(3, "a", round_=1, late=Late.INTERRUPT)
     stage = Stage(Script(gradient(0, "a"), late, aside, other), WaitFor(1), workers="ab")
+    assert stage.core.interrupted == []
     assert stage.wake(answer(0, "a")).cancel == [1]
+    assert stage.core.interrupted == [1]  # until it is answered, so that an engine that resumes can say it again
+    stage.wake(answer(1, "b", failure=failing(Cause.CANCELLED)))
+    assert stage.core.interrupted == []
+
+
+def test_interrupted_work_tells_the_quorum_that_it_would_have_taken_longer() -> None:
+    works = [gradient(0, "a"), gradient(1, "b", late=Late.INTERRUPT)]
+    stage = Stage(Script(*works), WaitFor(1), workers="ab")
+    stage.wake(answer(0, "a"))
+    stage.strategy.to_ask = [gradient(2, "a", round_=1)]
+    stage.wake(answer(1, "b", failure=failing(Cause.CANCELLED))._replace(received_s=1.5))
+    stage.strategy.finished = True
+    stage.wake(answer(2, "a"))
+    assert stage.quorum.seen[-1].round_trips["b"] == deque([RoundTrip(1.5, 1.5, finished=False)])
 
 
 def test_a_straggler_that_died_is_not_present() -> None:
