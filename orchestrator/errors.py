@@ -5,6 +5,7 @@ RipienoError
 │   ├── SpecInvalid     every problem of a spec at once
 │   ├── NoPlace         no cluster, or none that could ever hold the run
 │   ├── RunExists       a run of that name is there
+│   ├── OtherSpec       a run of that name is there, begun with another spec (begun)
 │   ├── JournalHeld     another engine writes this run's journal
 │   └── JournalDamaged  a journal that cannot be continued or replayed
 ├── RunFailed           exit 1: work had started; carries the story of the round
@@ -46,7 +47,7 @@ class RunExists(BadInput):
         self.run, self.folder = run, folder
 
     def __str__(self) -> str:
-        go_on = f"go on with it (ripieno resume {self.run})"
+        go_on = f"go on with it (ripieno resume {self.run}, or run … --name {self.run} --resume)"
         return f"there is a run {self.run!r} already, in {self.folder}; {go_on} or choose another name"
 
 

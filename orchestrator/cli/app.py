@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -88,6 +88,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a lin
 Name = Annotated[
     str | None, typer.Option("--name", metavar="RUN", callback=_run_name, help="What to call the run; else made up.")
 ]
+GoOn = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Go on with the run of this --name if it has begun: for a job that is submitted again."
+    ),
+]
 Serve = Annotated[
     str | None,
     typer.Option("--serve", metavar="HOST:PORT", help="Where real sites dial in; the same as serve.address."),
@@ -114,8 +120,11 @@ def run(
     check: Check = False,
     json: Json = False,
     name: Name = None,
+    resume: GoOn = False,
 ) -> None:
     """Do what a spec says: here, or on the Ray cluster that RAY_ADDRESS names."""
+    if resume and name is None:
+        raise typer.BadParameter("--resume goes on with the run that --name names; give both.")
     from orchestrator.spec import check as checked
 
     _import_from(Path.cwd(), spec.absolute().parent)
@@ -124,6 +133,10 @@ def run(
     if check:
         _plan(wanted, json)
         return
+    from orchestrator.begun import begun
+
+    if resume and name is not None and (folder := begun(wanted, name)) is not None:
+        _go_on(folder, json)
     from orchestrator.cli.foreground import chain_in_foreground, in_foreground
     from orchestrator.lifecycle import start
     from orchestrator.workers import on_ray
@@ -145,23 +158,7 @@ def run(
 @app.command()
 def resume(run: RunName, state: State = RUNS, json: Json = False) -> None:
     """Go on with a run that was interrupted, crashed or lost its machine."""
-    folder = _find(run, state)
-    from orchestrator.cli.foreground import chain_in_foreground, in_foreground
-    from orchestrator.folder import RunFolder
-    from orchestrator.lifecycle import resume as go_on
-    from orchestrator.spec import load
-    from orchestrator.workers import on_ray, room_for
-
-    spec = load(RunFolder(folder).spec)
-    room_for(spec, _ray_address())
-    pool = on_ray(_ray_address())
-    if spec.then:
-        from orchestrator.chain import resume_chain
-
-        _exit(chain_in_foreground(lambda do: resume_chain(folder, do=do), open_pool=pool, as_json=json))
-    _exit(
-        in_foreground(spec, lambda view, stop: go_on(folder, open_pool=pool, observers=[view], stop=stop), as_json=json)
-    )
+    _go_on(_find(run, state), json)
 
 
 @app.command()
@@ -273,6 +270,26 @@ def sync(run: RunName, state: State = RUNS) -> None:
     raise typer.Exit(0 if complete else 1)
 
 
+def _go_on(folder: Path, json: bool) -> NoReturn:
+    """With the run that lies there; room for it is looked for once more, since the cluster may be another."""
+    from orchestrator.cli.foreground import chain_in_foreground, in_foreground
+    from orchestrator.folder import RunFolder
+    from orchestrator.lifecycle import resume as go_on
+    from orchestrator.spec import load
+    from orchestrator.workers import on_ray, room_for
+
+    spec = load(RunFolder(folder).spec)
+    room_for(spec, _ray_address())
+    pool = on_ray(_ray_address())
+    if spec.then:
+        from orchestrator.chain import resume_chain
+
+        _exit(chain_in_foreground(lambda do: resume_chain(folder, do=do), open_pool=pool, as_json=json))
+    _exit(
+        in_foreground(spec, lambda view, stop: go_on(folder, open_pool=pool, observers=[view], stop=stop), as_json=json)
+    )
+
+
 def _find(run: str, state: Path) -> Path:
     """The run's folder; tasks are imported from the current one, as when it was started."""
     from orchestrator.cli.runs import find_run
@@ -302,7 +319,7 @@ def _why(folder: Path, every: bool, json: bool) -> None:
             print(as_json(span) if json else line(span))
 
 
-def _exit(outcome: Outcome) -> None:
+def _exit(outcome: Outcome) -> NoReturn:
     raise typer.Exit(EXIT_CODES[outcome.outcome])
 
 

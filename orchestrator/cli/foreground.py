@@ -7,18 +7,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import rmtree
 from typing import Any, TextIO, TypeAlias
 
 import msgspec
 import structlog
 from rich.console import Console
 
+from orchestrator.begun import has_begun
 from orchestrator.chain import DoStage
 from orchestrator.cli.interrupts import Interrupts
 from orchestrator.cli.reports import ended
 from orchestrator.folder import RunFolder
-from orchestrator.journal.reader import JournalReader
 from orchestrator.lifecycle import OpenPool, resume, start
 from orchestrator.live import json_view, jsonl, plain_view, terminal_view
 from orchestrator.outcome import Outcome
@@ -53,9 +52,7 @@ def chain_in_foreground(carry: Callable[[DoStage], Outcome], *, open_pool: OpenP
 
     def do(spec: Spec, run: str, parent: str) -> Outcome:
         files = RunFolder(Path(spec.state).resolve() / run)
-        if files.path.exists() and JournalReader(files.journal, run).started() is None:
-            rmtree(files.path)  # it was killed before it began
-        if files.path.exists():
+        if has_begun(files):
             return in_foreground(
                 spec,
                 lambda view, stop: resume(files.path, open_pool=open_pool, observers=[view], stop=stop),

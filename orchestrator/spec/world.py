@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.spec.common import Optimizer
 from orchestrator.spec.federate_world import federate_world
+from orchestrator.spec.job_world import job_world
 from orchestrator.spec.merge_world import merge_world
 from orchestrator.spec.models import Spec
 from orchestrator.spec.problems import Complaint, Keys, dotted
@@ -35,6 +36,7 @@ def absences(spec: Spec) -> Iterator[Complaint]:
                 prefix: Keys = ("then", number - 1)
                 yield Complaint(tuple((*prefix, *keys) for keys in found.about), f"{dotted(prefix)}.{found.message}")
     yield from serve_world(spec)
+    yield from job_world(spec)
     if why := _folder(Path(spec.state)):
         yield Complaint((("state",),), f"state: {spec.state} {why}")
     if spec.tracking.uri is not None:
