@@ -15,7 +15,7 @@ def core_of(spec: Spec, quorum: Quorum | None = None) -> Core:
         verb.strategy(spec),
         quorum or verb.quorum(spec),
         seed=spec.seed,
-        min_workers=section.min_workers,
+        min_workers=section.least_workers,
         patience_s=spec.times.patience_s,
-        workers=section.workers,
+        workers=section.first_workers,
     )

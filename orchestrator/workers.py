@@ -102,7 +102,7 @@ def open_pool_of(
 
 def needs_of(spec: Spec) -> Sequence[Needs]:
     """Of the aggregator, then of each worker that is launched."""
-    each, launched = spec.resources.per_worker, 0 if spec.served else spec.section.workers
+    each, launched = spec.resources.per_worker, 0 if spec.served else spec.section.first_workers
     return [AGGREGATOR_NEEDS, *(Needs(each.cpu, each.gpu) for _ in range(launched))]
 
 

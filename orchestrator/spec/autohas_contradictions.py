@@ -34,7 +34,7 @@ def _quorum(search: Search, options: AutohasOptions) -> Iterator[Complaint]:
             why = f"is {quorum}, which weighs gradients, and candidates have none. Use full, static: {{k: 3}} or rate."
             yield complaint((*AUTOHAS, "quorum"), why)
         return
-    drawn = options.candidates or max(4, search.workers)
+    drawn = options.candidates or max(4, search.most_workers)
     if (k := quorum.static.k) > drawn:
         why = f"is {k} but an update has {drawn} candidates, so none could ever end. Use k <= {drawn}."
         yield complaint((*AUTOHAS, "quorum", "static", "k"), why, (*AUTOHAS, "candidates"))

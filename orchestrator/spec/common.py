@@ -175,14 +175,51 @@ class Inject(Section):
     slow: Slow | None = Field(default=None, description="a deliberately slow worker")
 
 
+class WorkerRange(Section):
+    """As many workers as there is room for, between two numbers; `2 to 8` as text."""
+
+    min: int = Field(
+        ge=1, description="the run begins as soon as so many are there; with fewer it pauses, at most times.patience_s"
+    )
+    max: int = Field(ge=1, description="more join while it runs, as the cluster has room, until there are so many")
+
+    def __str__(self) -> str:
+        return f"{self.min} to {self.max}"
+
+
+Workers: TypeAlias = Annotated[
+    Annotated[int, Field(ge=1), Tag("<number>")] | Annotated[WorkerRange, Tag("<range>")],
+    Discriminator(lambda given: "<range>" if isinstance(given, dict | WorkerRange) else "<number>"),
+]
+
+
 class VerbSection(Section):
     """What every verb's section has."""
 
-    workers: int = Field(ge=1, description="processes that compute")
-    min_workers: int = Field(
-        default=1, ge=1, description="with fewer present the run pauses, at most times.patience_s; from 1 to workers"
+    workers: Workers = Field(description="processes that compute, or {min: …, max: …}")
+    min_workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="with fewer present the run pauses, at most times.patience_s; from 1 to workers; null: 1, "
+        "or workers.min",
     )
     model: dict[str, JsonValue] = Field(default={}, description="arguments of Task.model")
+
+    @property
+    def most_workers(self) -> int:
+        """There are never more."""
+        return self.workers if isinstance(self.workers, int) else self.workers.max
+
+    @property
+    def first_workers(self) -> int:
+        """So many are reserved at once, all or none, and waited for before the first round: all, unless given as a
+        range."""
+        return self.workers if isinstance(self.workers, int) else self.workers.min
+
+    @property
+    def least_workers(self) -> int:
+        """With fewer the run pauses."""
+        return self.min_workers or (1 if isinstance(self.workers, int) else self.workers.min)
 
     def model_arguments(self) -> Mapping[str, tuple[str, ...]]:
         """The arguments that Task.model gets in this run, and where in the section each stands."""

@@ -12,6 +12,7 @@ from orchestrator.spec.problems import Complaint, Keys, complaint, dotted
 from orchestrator.spec.search_contradictions import search_contradictions
 from orchestrator.spec.serve_contradictions import serve_contradictions
 from orchestrator.spec.stages import FROM, continued
+from orchestrator.spec.worker_contradictions import most_of, worker_contradictions
 
 
 def contradictions(spec: Spec) -> Iterator[Complaint]:
@@ -23,11 +24,8 @@ def contradictions(spec: Spec) -> Iterator[Complaint]:
     if len(spec.given) != 1:
         yield _which_verb(spec)
         return
-    n, workers = spec.section.workers, (spec.verb, "workers")
-    if (least := spec.section.min_workers) > n:
-        remedy = f"Use min_workers <= {n} or workers >= {least}."
-        why = f"is {least} but {dotted(workers)} is {n}, so the run would wait for ever. {remedy}"
-        yield complaint((spec.verb, "min_workers"), why, workers)
+    yield from worker_contradictions(spec)
+    n, workers = spec.section.most_workers, most_of(spec)
     if spec.inject.slow is not None and (slow := spec.inject.slow.worker) >= n:
         why = f"is {slow} but {dotted(workers)} is {n}, and workers count from 0. Use worker <= {n - 1}."
         yield complaint(("inject", "slow", "worker"), why, workers)
@@ -72,9 +70,11 @@ def _listed(verbs: tuple[str, ...]) -> str:
 def _train(spec: Spec) -> Iterator[Complaint]:
     train = spec.train
     assert train is not None
-    if isinstance(train.quorum, StaticQuorum) and (k := train.quorum.static.k) > (n := train.workers):
-        why = f"is {k} but train.workers is {n}, so no round could ever end. Use k <= {n} or workers >= {k}."
-        yield complaint(("train", "quorum", "static", "k"), why, ("train", "workers"))
+    if isinstance(train.quorum, StaticQuorum) and (k := train.quorum.static.k) > (n := train.most_workers):
+        most = most_of(spec)
+        remedy = f"Use k <= {n} or {dotted(most[1:])} >= {k}."
+        why = f"is {k} but {dotted(most)} is {n}, so no round could ever end. {remedy}"
+        yield complaint(("train", "quorum", "static", "k"), why, most)
 
 
 OF_VERBS: Mapping[str, Callable[[Spec], Iterator[Complaint]]] = {

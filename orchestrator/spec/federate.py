@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, WithJsonSchema
 
-from orchestrator.spec.common import EveryRounds, OneOf, Optimizer, Quorum, Section, VerbSection
+from orchestrator.spec.common import EveryRounds, OneOf, Optimizer, Quorum, Section, VerbSection, Workers
 
 Sites: TypeAlias = Annotated[Literal["sites"], WithJsonSchema({"enum": ["sites"]})]
 
@@ -111,9 +111,7 @@ class Proxy(Section):
 class Federate(VerbSection):
     """Training over clients whose data stays where it is."""
 
-    workers: int = Field(
-        ge=1, description="processes that train clients one after another; of sites, how many there are"
-    )
+    workers: Workers = Field(description="processes that train clients one after another; of sites, how many there are")
     clients: Annotated[int, Field(ge=1)] | Sites = Field(
         default=20, description="simulated ones; or sites: every worker that connects is a client with data of its own"
     )
@@ -158,7 +156,7 @@ class Federate(VerbSection):
     @property
     def population(self) -> int:
         """Clients in all."""
-        return self.workers if isinstance(self.clients, str) else self.clients
+        return self.most_workers if isinstance(self.clients, str) else self.clients
 
     @property
     def needed(self) -> int:
@@ -171,5 +169,5 @@ class Federate(VerbSection):
     def asked(self) -> int:
         """Clients asked in a round; with fedbuff, out at a time."""
         if self.aggregation.fedbuff is not None:
-            return self.clients_per_round or min(self.workers, self.population)
+            return self.clients_per_round or min(self.most_workers, self.population)
         return ceil(self.needed * self.over_sample - 1e-9)

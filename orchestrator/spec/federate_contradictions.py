@@ -77,9 +77,9 @@ def _quorum(federate: Federate) -> Iterator[Complaint]:
         if not _steps_by_sgd(federate):
             why = f"is dynamic, which reads noise off the steps of sgd, but {dotted(OPTIMIZER)} is "
             yield complaint(QUORUM, f"{why}{federate.local.optimizer.name}. Use rate, or sgd.", OPTIMIZER)
-        if not federate.real and asked > federate.workers:
+        if not federate.real and asked > federate.most_workers:
             why = f"is dynamic, which foresees rounds of one client a worker, but {asked} clients are asked of "
-            remedy = f"{federate.workers} workers. Use rate, or federate.workers >= {asked}."
+            remedy = f"{federate.most_workers} workers. Use rate, or federate.workers >= {asked}."
             yield complaint(QUORUM, why + remedy, ("federate", "workers"), ("federate", "clients_per_round"))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, JsonValue, Tag, WithJsonSchema, field_validator
 
-from orchestrator.spec.common import Optimizer, Section, VerbSection
+from orchestrator.spec.common import Optimizer, Section, VerbSection, Workers
 
 FREE = frozenset({"ensemble"})
 """Recipes whose sources may be of several architectures."""
@@ -61,7 +61,7 @@ Recipes: TypeAlias = Annotated[
 class Merge(VerbSection):
     """One model from many."""
 
-    workers: int = Field(ge=1, description="processes that make and evaluate candidates")
+    workers: Workers = Field(description="processes that make and evaluate candidates")
     sources: list[Source] = Field(
         default=[],
         description="models to merge: run:RUN, search:RUN/top:N, mlflow:RUN_ID, a .safetensors file, a folder of "

@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue, field_validator
 from orchestrator.searching.basis import basis, config_of
 from orchestrator.searching.declaration import names, plain, read_space
 from orchestrator.spec.autohas import AutohasOptions
-from orchestrator.spec.common import OneOf, Optimizer, Section, VerbSection
+from orchestrator.spec.common import OneOf, Optimizer, Section, VerbSection, Workers
 
 
 class RandomOptions(Section):
@@ -75,7 +75,7 @@ class Confirm(Section):
 class Search(VerbSection):
     """A search for hyperparameters and architecture."""
 
-    workers: int = Field(ge=1, description="processes that train trials, one each at a time")
+    workers: Workers = Field(description="processes that train trials, one each at a time")
     space: dict[str, JsonValue] = Field(
         description="what to search: name -> {float: [low, high]}, {log: [low, high]}, {int: [low, high]} or "
         "{choice: [a, b, …]}; names are model.NAME, optimizer.NAME, batch_size and clip_norm"

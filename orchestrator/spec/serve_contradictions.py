@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.spec.models import OneVerb, Spec
-from orchestrator.spec.problems import Complaint, Keys, complaint
+from orchestrator.spec.problems import Complaint, Keys, complaint, dotted
 
 
 def serve_contradictions(spec: Spec) -> Iterator[Complaint]:
@@ -30,6 +30,7 @@ def serve_contradictions(spec: Spec) -> Iterator[Complaint]:
     if twice := sorted({name for name in serve.sites if serve.sites.count(name) > 1}):
         yield complaint(("serve", "sites"), f"names {', '.join(twice)} more than once.")
     for keys, section in served:
-        if (n := section.workers) > (named := len(serve.sites)):
-            why = f"is {n} but serve.sites names {named}. Use workers <= {named}, or name the others."
-            yield complaint((*keys, "workers"), why, ("serve", "sites"))
+        if (n := section.most_workers) > (named := len(serve.sites)):
+            most: Keys = ("workers",) if isinstance(section.workers, int) else ("workers", "max")
+            why = f"is {n} but serve.sites names {named}. Use {dotted(most)} <= {named}, or name the others."
+            yield complaint((*keys, *most), why, ("serve", "sites"))

@@ -85,7 +85,7 @@ def _mend(data: Any, keys: Keys) -> None:
         data[keys[-1]] = deepcopy(stand_in)
     elif isinstance(keys[-1], int):  # a stage, which keeps its number
         data[keys[-1]] = {}
-    else:
+    elif isinstance(data, dict):  # not where a stand-in took its place
         data.pop(keys[-1], None)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from orchestrator.spec.common import Every, EveryEpochs, Optimizer, Quorum, VerbSection
+from orchestrator.spec.common import Every, EveryEpochs, Optimizer, Quorum, VerbSection, Workers
 
 
 class Train(VerbSection):
     """Synchronous data-parallel training that does not wait for stragglers."""
 
-    workers: int = Field(ge=1, description="processes that compute gradients")
+    workers: Workers = Field(description="processes that compute gradients")
     batch_size: int = Field(default=64, ge=1, description="samples of one gradient")
     quorum: Quorum = Field(default="dynamic", description="how many gradients of a round to wait for")
     optimizer: Optimizer = Field(

@@ -34,7 +34,7 @@ def _decisions(search: Search) -> tuple[Category, ...]:
 
 
 def _candidates(search: Search) -> int:
-    return _options(search).candidates or max(FEWEST, search.workers)
+    return _options(search).candidates or max(FEWEST, search.most_workers)
 
 
 def _weights(search: Search) -> Weights:

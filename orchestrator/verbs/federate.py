@@ -44,7 +44,7 @@ def _strategy(spec: Spec) -> Federation | BufferedFederation:
         control=rule.scaffold is not None,
         model=federate.model,
         started=federate.start is not None,
-        min_workers=federate.min_workers,
+        min_workers=federate.least_workers,
     )
     if rule.fedbuff is not None:
         return BufferedFederation(settings, rule.fedbuff.max_staleness)

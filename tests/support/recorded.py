@@ -22,8 +22,8 @@ def spec_of(**train: object) -> Spec:
 def wakes_of(spec: Spec, *, mean_s: float = 0.1) -> Iterator[tuple[Wake, Actions]]:
     """A whole run; a gradient takes mean_s on average, and five times as long on the last worker."""
     fast, slow = ShiftedExponential(0.2, mean_s), ShiftedExponential(0.2, 5 * mean_s)
-    latency = Latency(model=fast, by_worker={spec.section.workers - 1: slow}, by_kind={"evaluate": Constant(0.01)})
-    core, pool = core_of(spec), VirtualPool(spec.section.workers, _answer, seed=spec.seed, latency=latency)
+    latency = Latency(model=fast, by_worker={spec.section.most_workers - 1: slow}, by_kind={"evaluate": Constant(0.01)})
+    core, pool = core_of(spec), VirtualPool(spec.section.most_workers, _answer, seed=spec.seed, latency=latency)
     while not core.finished:
         wake = pool.wait(core.deadline_s)
         actions = core.handle(wake)

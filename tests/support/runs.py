@@ -39,7 +39,7 @@ def digits_spec(state: Path, **train: Any) -> Spec:
 
 
 def inline(started: Started, spec: Spec, folder: SharedFolder) -> Pool:
-    return InlinePool(spec.section.workers, Local(spec, started.paths).execute(SharedValues(folder)))
+    return InlinePool(spec.section.most_workers, Local(spec, started.paths).execute(SharedValues(folder)))
 
 
 def virtual(faults: Faults | None = None) -> OpenPool:
@@ -52,7 +52,7 @@ def virtual(faults: Faults | None = None) -> OpenPool:
 
     def open_pool(started: Started, spec: Spec, folder: SharedFolder) -> Pool:
         execute = Local(spec, started.paths).execute(SharedValues(folder))
-        return VirtualPool(spec.section.workers, execute, seed=spec.seed, latency=latency, faults=faults)
+        return VirtualPool(spec.section.most_workers, execute, seed=spec.seed, latency=latency, faults=faults)
 
     return open_pool
 

@@ -20,6 +20,7 @@ GOOD = {"task": "package.module:Class", "train": {"workers": 4, "optimizer": {"n
 TRAIN_KEYS = ", ".join(Train.model_fields)
 TOP_KEYS = ", ".join(Spec.model_fields)
 QUORUMS = "Allowed: full, static: {k: N}, dynamic, dbw, adasync, rate."
+WORKERS = "a whole number >= 1 or a mapping with the keys min, max"
 PLAIN = "text, a finite number, true, false, null, a list or a mapping"
 
 
@@ -33,12 +34,18 @@ def sentences(*overrides: str) -> list[str]:
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("train.workers=0", "train.workers: 0 is not a whole number >= 1."),
-        ("train.workers='4'", "train.workers: '4' is not a whole number >= 1."),
-        ("train.workers=4.5", "train.workers: 4.5 is not a whole number >= 1."),
-        ("train.workers=true", "train.workers: true is not a whole number >= 1."),
-        ("train.workers=", "train.workers: null is not a whole number >= 1."),
-        ("train.workers={min: 2, max: 8}", "train.workers: {'min': 2, 'max': 8} is not a whole number >= 1."),
+        ("train.workers=0", f"train.workers: 0 is not {WORKERS}."),
+        ("train.workers='4'", f"train.workers: '4' is not {WORKERS}."),
+        ("train.workers=4.5", f"train.workers: 4.5 is not {WORKERS}."),
+        ("train.workers=true", f"train.workers: true is not {WORKERS}."),
+        ("train.workers=", f"train.workers: null is not {WORKERS}."),
+        ("train.workers={min: 0, max: 8}", "train.workers.min: 0 is not a whole number >= 1."),
+        (
+            "train.workers={min: 2}",
+            "train.workers.max: missing; give a whole number >= 1 (more join while it runs, as the cluster has room, "
+            "until there are so many).",
+        ),
+        ("train.workers={min: 2, max: 8, mean: 3}", "train.workers.mean: no such key. Allowed: min, max."),
         ("train.epochs=0", "train.epochs: 0 is not a number > 0."),
         ("train.epochs=.inf", "train.epochs: inf is not finite; allowed is a number > 0."),
         ("train.clip_norm=no", "train.clip_norm: 'no' is not a number > 0 or null."),
