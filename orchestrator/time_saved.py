@@ -15,6 +15,7 @@ from orchestrator.protocols import Quorum
 from orchestrator.quorum import make_quorum
 from orchestrator.records import Actions, Decision, Evidence, Ref, Result, Wake, Work
 from orchestrator.spec import Spec
+from orchestrator.spec.train import Checkpoints
 
 
 @dataclass(slots=True)
@@ -78,8 +79,15 @@ def _simulated_s(spec: Spec, timings: Timings, quorum: Quorum, steps: int) -> fl
     traces = {number: Trace(timings.gradients_s[worker]) for number, worker in enumerate(sorted(timings.gradients_s))}
     more_data_than_steps_can_use = float(steps * max(len(traces), 1))
     assert spec.train is not None
+    nothing_learnt = {"early_stopping": None, "checkpoints": Checkpoints(), "average": None}
     train = spec.train.model_copy(
-        update={"epochs": more_data_than_steps_can_use, "workers": len(traces), "min_workers": 1}
+        update={
+            "epochs": more_data_than_steps_can_use,
+            "workers": len(traces),
+            "min_workers": 1,
+            "learning_rate_rule": "constant",
+            **nothing_learnt,
+        }
     )
     core = core_of(spec.model_copy(update={"train": train}), quorum)
     latency = Latency(by_worker=traces, by_kind=_means(timings.others_s))
@@ -87,6 +95,7 @@ def _simulated_s(spec: Spec, timings: Timings, quorum: Quorum, steps: int) -> fl
     while steps > 0:
         wake = pool.wait(core.deadline_s)
         actions = core.handle(wake)
+        pool.cancel(actions.cancel)
         pool.submit(actions.submit)
         steps -= len(actions.closed)
     return wake.now_s
@@ -100,11 +109,14 @@ def _means(durations: Mapping[str, Iterable[float]]) -> dict[str, Model]:
     return means
 
 
+ANSWER = {"loss": 1.0, "norm2": 1.0, "samples": 1.0, "learning_rate": 1.0, "effective_learning_rate": 1.0}
+
+
 def _pretend(init: Mapping[str, float]) -> Execute:
     """Answers of the right shape, with nothing computed."""
 
     def execute(work: Work) -> tuple[Mapping[str, Ref], Mapping[str, float]]:
         outputs = {name: Ref(f"{work.id}.{name}") for name in ("weights", "optimizer", "gradient", "mean")}
-        return outputs, init if work.kind == "init" else {"loss": 1.0, "norm2": 1.0, "samples": 1.0}
+        return outputs, init if work.kind == "init" else ANSWER
 
     return execute

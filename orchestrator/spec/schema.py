@@ -42,7 +42,7 @@ def options(keys: Keys) -> tuple[str, ...]:
 def nearest(keys: Keys) -> str:
     """ "; did you mean 'workers'?" for an unknown key: a sibling spelt nearly so, or one spelt so elsewhere."""
     name = str(keys[-1])
-    elsewhere = (f"; did you mean {dotted(known)!r}?" for known in _every_key(()) if known[-1] == name)
+    elsewhere = (f"; did you mean {dotted(known)!r}?" for known in sorted(_every_key(()), key=len) if known[-1] == name)
     return did_you_mean(name, names(keys[:-1])) or next(elsewhere, "")
 
 

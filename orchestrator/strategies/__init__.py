@@ -7,7 +7,7 @@ from orchestrator.strategies.federation import Federation
 from orchestrator.strategies.finale import FinaleSettings
 from orchestrator.strategies.merging import Merging
 from orchestrator.strategies.merging_settings import MergingSettings, Parents, Wanted
-from orchestrator.strategies.sync_training import SyncTraining, SyncTrainingSettings
+from orchestrator.strategies.training import SyncTraining, SyncTrainingSettings
 
 __all__ = [
     "Autohas",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.errors import RunFailed
-from orchestrator.records import Failure, Ref, Told, Work
+from orchestrator.records import Failure, Ref, Row, Told
 
 PART = 1000  # samples
 ATTEMPTS = 3  # of one part, each of as many as the core makes; then the run ends
@@ -43,22 +43,20 @@ class Evaluation:
             self.out += 1
         return asked
 
-    def takes(self, work: Work) -> bool:
-        return work.inputs["weights"] == self.weights and work.params["split"] == self.split
+    def told(self, told: Told) -> Sequence[Row]:
+        """Its row, once all parts are in; nothing before. A part of one that this replaced is passed over.
 
-    def failed(self, work: Work, failure: Failure) -> None:
-        """The core has tried what can be tried; elsewhere and later it may still work. Raises RunFailed, at last."""
-        start = int(str(work.params["start"]))
+        Raises RunFailed when a part failed too often.
+        """
+        if told.work.inputs["weights"] != self.weights or told.work.params["split"] != self.split:
+            return ()
+        start = int(str(told.work.params["start"]))
         self.out -= 1
-        self.again.append(start)
-        self.failures[start] = self.failures.get(start, 0) + 1
-        if self.failures[start] >= ATTEMPTS:
-            reason = f"the {self.split} evaluation from sample {start} on failed {ATTEMPTS} times"
-            raise RunFailed(f"{reason}: {failure.cause}: {failure.message}", traceback=failure.traceback)
-
-    def came(self, told: Told) -> None:
-        self.out -= 1
-        self.parts[int(str(told.work.params["start"]))] = dict(told.result.metrics)
+        if told.result.failure is not None:
+            self._failed(start, told.result.failure)
+            return ()
+        self.parts[start] = dict(told.result.metrics)
+        return [Row(self.step, self.metrics())] if self.complete else ()
 
     @property
     def complete(self) -> bool:
@@ -70,3 +68,11 @@ class Evaluation:
         names = [name for name in self.parts[0] if name != "samples"]
         ordered = [self.parts[start] for start in sorted(self.parts)]
         return {f"{self.split}_{name}": sum(part[name] * part["samples"] for part in ordered) / total for name in names}
+
+    def _failed(self, start: int, failure: Failure) -> None:
+        """The core has tried what can be tried; elsewhere and later it may still work. Raises RunFailed, at last."""
+        self.again.append(start)
+        self.failures[start] = self.failures.get(start, 0) + 1
+        if self.failures[start] >= ATTEMPTS:
+            reason = f"the {self.split} evaluation from sample {start} on failed {ATTEMPTS} times"
+            raise RunFailed(f"{reason}: {failure.cause}: {failure.message}", traceback=failure.traceback)

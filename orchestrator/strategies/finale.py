@@ -56,7 +56,7 @@ class Finale:
             works.extend(self.test.ask(first_id + len(works), round_))
         return works
 
-    def tell(self, told: Told, settings: FinaleSettings) -> list[Row]:
+    def tell(self, told: Told, settings: FinaleSettings) -> Sequence[Row]:
         """Figures by the number of works told. Raises RunFailed: not one configuration can be used."""
         if self.test is not None:
             return self.test.tell(told)

@@ -269,17 +269,12 @@ class Merging:
         """A part came in; at the end of an evaluation its entry is judged."""
         evaluation = entry.evaluation
         assert evaluation is not None
-        if told.result.failure is not None:
-            evaluation.failed(told.work, told.result.failure)
-            return ()
-        evaluation.came(told)
-        if not evaluation.complete:
-            return ()
-        entry.evaluation = None
         prefix = f"{evaluation.split}_"
-        entry.metrics[evaluation.split] = {
-            name.removeprefix(prefix): value for name, value in evaluation.metrics().items()
-        }
+        for row in evaluation.told(told):
+            entry.evaluation = None
+            entry.metrics[evaluation.split] = {name.removeprefix(prefix): value for name, value in row.metrics.items()}
+        if entry.evaluation is not None:
+            return ()
         if evaluation.split == "test":
             return self._tested()
         if self.settings.metric not in entry.metrics["validation"]:

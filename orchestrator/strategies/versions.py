@@ -112,15 +112,9 @@ class Versions:
 
     def _evaluated(self, told: Told) -> Sequence[Row]:
         evaluation = self.evaluation
-        if evaluation is None or not evaluation.takes(told.work):
-            return ()  # of an evaluation that the final one replaced
-        if told.result.failure is not None:
-            evaluation.failed(told.work, told.result.failure)
-            return ()
-        evaluation.came(told)
-        if not evaluation.complete:
-            return ()
-        self.evaluation = None
-        if evaluation.split == "test":
-            self.phase = Phase.DONE
-        return [Row(evaluation.step, evaluation.metrics())]
+        rows = evaluation.told(told) if evaluation is not None else ()
+        if evaluation is not None and rows:
+            self.evaluation = None
+            if evaluation.split == "test":
+                self.phase = Phase.DONE
+        return rows

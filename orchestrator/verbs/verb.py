@@ -10,7 +10,7 @@ from orchestrator.folder import RunFolder
 from orchestrator.goal import Goal
 from orchestrator.local import Local
 from orchestrator.protocols import Quorum, Strategy, Values
-from orchestrator.records import Row
+from orchestrator.records import Model, Row
 from orchestrator.spec import Spec
 from orchestrator.tracking import Child
 
@@ -55,6 +55,10 @@ def _as_it_is(spec: Spec) -> Spec:
     return spec
 
 
+def _no_checkpoints(strategy: Strategy) -> Mapping[str, Model]:
+    return {}
+
+
 def _none_given(spec: Spec) -> Mapping[str, Path]:
     return {}
 
@@ -66,6 +70,7 @@ class Verb:
     goal: for the live view. plan: what `--check` says of it, beside what it says of every run. describe: its settings
     in short. given: safetensors files, by name, whose tensors the strategy finds under the reference `given.<name>`.
     results: writes pictures and tables into `files.results`, once, when the run is done.
+    checkpoints: models that are to lie on disk while the run goes on, by name.
     resolved: the spec with what it names outside looked up, as it goes into the run's record; raises BadInput.
     """
 
@@ -76,4 +81,5 @@ class Verb:
     describe: Callable[[Spec], Pairs]
     given: Callable[[Spec], Mapping[str, Path]] = _none_given
     results: Callable[[Finished], Results] = _nothing
+    checkpoints: Callable[[Strategy], Mapping[str, Model]] = _no_checkpoints
     resolved: Callable[[Spec], Spec] = _as_it_is

@@ -38,4 +38,10 @@ def _answer(work: Work) -> tuple[Mapping[str, Ref], Mapping[str, float]]:
     if work.kind == "evaluate":
         return {}, {"accuracy": 0.9, "loss": 0.3, "samples": float(str(work.params["count"]))}
     loss = 2.0 / (1 + work.id / 50)
-    return outputs, {"loss": loss, "norm2": 1.0 + 1 / (1 + work.id), "samples": 64.0}
+    return outputs, {
+        "loss": loss,
+        "norm2": 1.0 + 1 / (1 + work.id),
+        "samples": 64.0,
+        "learning_rate": 0.05,
+        "effective_learning_rate": 0.5,
+    }

@@ -39,7 +39,7 @@ def answer(work: Work) -> tuple[Mapping[str, Ref], Mapping[str, float]]:
     outputs, metrics = {
         "init": (("weights", "optimizer"), SAMPLES),
         "gradient": (("gradient",), {"loss": 1 / (1 + work.round), "norm2": 1.0, "samples": 10.0}),
-        "aggregate": (("weights", "optimizer"), {"norm2": 1.0}),
+        "aggregate": (("weights", "optimizer"), {"norm2": 1.0, "learning_rate": 0.1}),
         "evaluate": ((), {"loss": 0.1, "accuracy": 0.9, "samples": 10.0}),
     }[work.kind]
     return {name: Ref(f"{work.id}.{name}") for name in outputs}, metrics

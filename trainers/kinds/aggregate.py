@@ -53,8 +53,8 @@ def aggregate(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context
     Output "mean", if kept: {"parameters": ḡ before clipping}. Output "average", with `ema`: input "average", or the new
         weights if there is none, moved towards the new weights; with `lawa`: their mean with earlier ones.
     Metrics: norm2 (‖ḡ‖² before clipping), learning_rate (of this step) and, if the mean is kept,
-        effective_learning_rate (see that function); with input "previous_weights" also step_norm2 = ‖Δ‖² and step_dot_gradient = ḡ·Δ,
-        Δ = weights - previous weights; with "previous_mean" also change_norm2 = ‖ḡ - it‖².
+        effective_learning_rate (see that function); with input "previous_weights" also step_norm2 = ‖Δ‖² and
+        step_dot_gradient = ḡ·Δ, Δ = weights - previous weights; with "previous_mean" also change_norm2 = ‖ḡ - it‖².
     Raises:
         WeightsMismatch: a gradient or the weights are another model's. ScheduleInvalid: the schedule has ended.
     Exact: all sums in float64 and in order of work id, see `weighted_mean`; a single gradient takes the same step as

@@ -49,7 +49,8 @@ def _aggregate(inputs: Mapping[str, Any], params: Any, seed: int, work_id: int) 
     gradients = [inputs[f"gradient.{work}"]["g"] for work in params["gradients"]]
     mean = sum(gradients, torch.zeros(SIZE, dtype=torch.float64)) / len(gradients)
     weights = inputs["weights"]["w"]
-    metrics = {"norm2": float(mean @ mean)}
+    rate = params["optimizer"]["lr"] * params["lr_factor"]
+    metrics = {"norm2": float(mean @ mean), "learning_rate": rate, "effective_learning_rate": rate}
     if "previous_mean" in inputs:
         change = mean - inputs["previous_mean"]["g"]
         step = weights - inputs["previous_weights"]["w"]
@@ -59,7 +60,7 @@ def _aggregate(inputs: Mapping[str, Any], params: Any, seed: int, work_id: int) 
             "step_dot_gradient": float(step @ mean),
         }
     outputs = {
-        "weights": {"w": weights - params["optimizer"]["lr"] * mean},
+        "weights": {"w": weights - rate * mean},
         "optimizer": {"step": inputs["optimizer"]["step"] + 1},
     }
     if params["keep_mean"]:

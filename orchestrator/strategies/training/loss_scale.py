@@ -1,0 +1,30 @@
+"""What the loss is multiplied by so that small gradients survive float16."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FIRST = 2.0**16
+MOST = 2.0**24
+GROWS_AFTER = 2000  # steps without an overflow
+
+
+@dataclass(slots=True)
+class LossScale:
+    """Halved when a gradient overflows at it, doubled after 2,000 steps in a row without one; a power of two >= 1.
+
+    Source: torch.amp.GradScaler's rule and numbers.
+    """
+
+    scale: float = FIRST
+    steps: int = 0  # since it changed
+
+    def overflowed(self, at: float) -> None:
+        """A gradient computed at scale `at` did. Several of one round halve it once."""
+        if at == self.scale:
+            self.scale, self.steps = max(1.0, at / 2), 0
+
+    def stepped(self) -> None:
+        self.steps += 1
+        if self.steps >= GROWS_AFTER:
+            self.scale, self.steps = min(MOST, self.scale * 2), 0
