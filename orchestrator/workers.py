@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -101,30 +102,42 @@ def open_pool_of(
 
 
 def needs_of(spec: Spec) -> Sequence[Needs]:
-    """Of the aggregator, then of each worker that is launched."""
-    each, launched = spec.resources.per_worker, 0 if spec.served else spec.section.first_workers
-    return [AGGREGATOR_NEEDS, *(Needs(each.cpu, each.gpu) for _ in range(launched))]
+    """What must be there at once: of the aggregator, then of each worker that is launched and that the run begins
+    with."""
+    return [AGGREGATOR_NEEDS, *([_worker_needs(spec)] * (0 if spec.served else spec.section.first_workers))]
 
 
 def members(started: Started, spec: Spec, door: Door) -> Sequence[Member]:
     """The aggregator's process, and one a worker."""
-    aggregator, *workers = needs_of(spec)
+    first, most = spec.section.first_workers, 0 if spec.served else spec.section.most_workers
+    needs = _worker_needs(spec)
     slow = spec.inject.slow
     factors = {slow.worker: slow.factor} if slow is not None else {}
     return [
-        _member(started, spec, door, f"{AGGREGATOR}-0", AGGREGATOR, aggregator, 1.0),
+        _member(started, spec, WorkerSettings(door, f"{AGGREGATOR}-0", role=AGGREGATOR), AGGREGATOR_NEEDS),
         *(
-            _member(started, spec, door, f"{WORKER}-{number}", WORKER, needs, factors.get(number, 1.0))
-            for number, needs in enumerate(workers)
+            _member(
+                started,
+                spec,
+                WorkerSettings(door, f"{WORKER}-{number}", slow_factor=factors.get(number, 1.0)),
+                needs,
+                needed=number < first,
+            )
+            for number in range(most)
         ),
     ]
 
 
-def _member(started: Started, spec: Spec, door: Door, name: str, role: str, needs: Needs, slow_factor: float) -> Member:
+def _worker_needs(spec: Spec) -> Needs:
+    each = spec.resources.per_worker
+    return Needs(each.cpu, each.gpu)
+
+
+def _member(started: Started, spec: Spec, settings: WorkerSettings, needs: Needs, *, needed: bool = True) -> Member:
     training = Training(spec.task, spec.seed, spec.threads, "cuda" if needs.gpu else "cpu", started.paths)
-    settings = WorkerSettings(door, name, role=role, slow_factor=slow_factor, training=training)
+    settings = replace(settings, training=training)
     environment = {"OMP_NUM_THREADS": str(spec.threads)}  # before torch is imported: worth 15 % on one core
-    return Member(name, ENTRY, settings.to_json(), needs, environment)
+    return Member(settings.name, ENTRY, settings.to_json(), needs, environment, needed)
 
 
 def _own_host(address: str | None) -> str:

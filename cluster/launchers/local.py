@@ -23,7 +23,8 @@ log = structlog.get_logger(__name__)
 class LocalProcesses:
     """Starts each member as `python -m cluster.child`, which reads what to do from its standard input.
 
-    A child ends when that pipe closes, so with this process, however it ends. What members need is not held to.
+    A child ends when that pipe closes, so with this process, however it ends. What members need is not held to, so
+    that there is room for all.
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,15 @@ class LocalProcesses:
         """Process id of each member that was started, the latest one."""
         with self._lock:
             return {name: child.pid for name, child in self._children.items()}
+
+    def end(self, member: str) -> None:
+        with self._lock:
+            child = self._children.get(member)
+        if child is not None:
+            child.kill()
+
+    def lost_node(self, member: str) -> bool:
+        return False  # it would have taken this process along
 
     def close(self) -> None:
         self._closing.set()

@@ -10,6 +10,7 @@ RESTARTS = 5
 """How often a member is started again; one that lived for HEALTHY_S before it died counts from 0 again."""
 
 HEALTHY_S = 60.0
+NODE_ANSWER_S = 0.25
 BACKOFF_S = 0.2
 """Before the first restart; twice as long before each further one."""
 
@@ -31,6 +32,7 @@ class Member:
     entry: `module:function`, called with `argument` in the new process, which ends when it returns.
     argument: may hold secrets, and is handed over where nobody else can read it.
     environment: variables set before anything is imported.
+    needed: from the start; if not, it is started as soon as there is room for it.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Member:
     argument: str
     needs: Needs = field(default=Needs())
     environment: Mapping[str, str] = field(default_factory=dict)
+    needed: bool = True
 
 
 class Watcher(Protocol):
@@ -51,8 +54,16 @@ class Launcher(Protocol):
     """Owns the processes it starts: they end with `close`, and with the process that made the launcher."""
 
     def start(self, members: Sequence[Member], watcher: Watcher) -> None:
-        """Starts them all. One that dies is told, and started again up to RESTARTS times; one whose entry returns has
-        done its part. Called once."""
+        """Starts those that are needed, all or none, and each other one as soon as there is room for it. One that dies
+        is told, and started again up to RESTARTS times, or as often as it takes where its node went; one whose entry
+        returns has done its part. Called once."""
+
+    def end(self, member: str) -> None:
+        """Ends its process at once, whatever that is doing; to the launcher it has died. Of none that runs: nothing.
+        From any thread."""
+
+    def lost_node(self, member: str) -> bool:
+        """Whether the machine is gone that its latest process was on. From any thread; takes NODE_ANSWER_S at most."""
 
     def close(self) -> None:
         """Ends them all, those that are just coming up too. Takes a few seconds at most."""

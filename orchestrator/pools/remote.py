@@ -67,9 +67,10 @@ class RemotePool:
     """Workers in processes of their own, on this host and, if `host` is given, on others.
 
     A worker is present from its hello until its stream breaks for good or its launcher says that it died, whichever
-    comes first; then each of its assignments fails as LOST_WORKER and it has Left. Behind a broken TCP stream it is
-    waited for (sessions.server.GRACE_S): if it comes back in time nothing is lost and nothing is reported. Later, or as
-    a new process, it Joins anew. It is not present twice: the latest process of a name counts.
+    comes first; then each of its assignments fails as LOST_WORKER, or LOST_NODE, and it has Left. Behind a broken TCP
+    stream it is waited for (sessions.server.GRACE_S): if it comes back in time nothing is lost and nothing is reported.
+    Later, or as a new process, it Joins anew. It is not present twice: the latest process of a name counts. A launched
+    one whose work runs into its time-out hangs: its process is ended, and it has Left for TIMEOUT.
 
     Values go through the shared folder, or, to workers that cannot reach it, through their streams.
 
@@ -206,9 +207,10 @@ class RemotePool:
             self._peers[peer.worker] = peer
             return [Joined(peer.worker, peer.slots, peer.role, peer.labels)]
         if isinstance(news, Went):
-            log.warning("worker_left", worker=peer.worker, reason=news.reason)
-            del self._peers[peer.worker]
-            return [*self._lost(peer.worker, news.reason), Left(peer.worker, Cause.LOST_WORKER)]
+            if self._peers.get(peer.worker) is not peer:
+                return []  # its process was ended before
+            on_lost_node = not peer.site and self._launcher is not None and self._launcher.lost_node(peer.worker)
+            return self._left(peer.worker, Cause.LOST_NODE if on_lost_node else Cause.LOST_WORKER, news.reason)
         result = news.result
         key = (result.work_id, result.attempt)
         if key not in self._outstanding:
@@ -247,25 +249,37 @@ class RemotePool:
         longest_s = self._longest_s.get(kind)
         return None if longest_s is None else max(LEAST_DEADLINE_S, PATIENCE * longest_s)
 
-    def _lost(self, worker: str, reason: str) -> list[Result]:
-        """The ends of its assignments. What it left of their outputs goes too: another worker shall be first again."""
-        failure = Failure(Cause.LOST_WORKER, f"{worker} is gone: {reason}")
+    def _left(self, worker: str, cause: Cause, reason: str) -> list[Event]:
+        """The ends of its assignments, then its own. What it left of their outputs goes too: another worker shall be
+        first again."""
+        log.warning("worker_left", worker=worker, cause=cause.value, reason=reason)
+        del self._peers[worker]
+        lost_for = Cause.LOST_NODE if cause is Cause.LOST_NODE else Cause.LOST_WORKER
+        failure = Failure(lost_for, f"{worker} is gone: {reason}")
         lost = [assignment for assignment in self._outstanding.values() if assignment.worker == worker]
         ids = {str(assignment.work.id) for assignment in lost}
         self._values.remove([name for name in self._values.names() if name.partition(".")[0] in ids])
-        return [self._failed(assignment, failure) for assignment in lost]
+        return [*(self._failed(assignment, failure) for assignment in lost), Left(worker, cause)]
 
-    def _overdue(self) -> list[Result]:
-        """The ends of work that took too long; its worker is asked to leave it, and what it still says is dropped."""
+    def _overdue(self) -> list[Event]:
+        """The ends of work that took too long. Code that hangs is ended only with its process; a worker that nobody
+        launched can but be asked to leave it, and what it still says is dropped."""
         now_s = self._now_s()
         late: list[Assignment] = []
         while self._due and self._due[0][0] <= now_s:
             _, key = heappop(self._due)
             if key in self._outstanding:
                 late.append(self._outstanding[key])
+        events: list[Event] = [self._failed(item, Failure(Cause.TIMEOUT, "no answer in time")) for item in late]
         for work, worker, attempt in late:
-            self._peers[worker].cancel([(work.id, attempt)])
-        return [self._failed(assignment, Failure(Cause.TIMEOUT, "no answer in time")) for assignment in late]
+            if (peer := self._peers.get(worker)) is None:
+                continue  # ended for another piece of work
+            if self._launcher is None or peer.site:
+                peer.cancel([(work.id, attempt)])
+            else:
+                self._launcher.end(worker)
+                events += self._left(worker, Cause.TIMEOUT, f"it hung in {work.kind} {work.id}")
+        return events
 
     def _failed(self, assignment: Assignment, failure: Failure) -> Result:
         work, worker, attempt = assignment

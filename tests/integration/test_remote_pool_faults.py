@@ -12,8 +12,9 @@ import pytest
 
 from cluster.launchers import LocalProcesses
 from cluster.sessions.chunks import CHUNK_BYTES
-from orchestrator.records import Cause, Joined, Left, Result
-from tests.support.remote import Workplace
+from orchestrator.records import Assignment, Cause, Joined, Left, Place, Result, Work
+from tests.contract.test_pools import History
+from tests.support.remote import OwnedPool, Workplace, members
 from tests.support.remote_worker import until
 
 NAMES = ["worker-0", "worker-1"]
@@ -108,13 +109,39 @@ def test_a_stopped_worker_is_noticed_within_two_heartbeats_and_joins_again_when_
     assert causes(place.results(0, 1)) == [Cause.LOST_WORKER, None]
 
 
-def test_work_that_takes_too_long_is_timed_out_and_its_late_answer_dropped(place: Workplace, tmp_path: Path) -> None:
-    place.ask(0, "worker-0", "wait", file=str(tmp_path / "go"), timeout_s=0.1)
+def test_a_process_that_hangs_is_ended_and_another_one_takes_its_place(any_place: Workplace, tmp_path: Path) -> None:
+    any_place.ask(0, "worker-0", "pid")
+    hung = psutil.Process(int(any_place.results(0)[0].metrics["pid"]))
+    any_place.ask(1, "worker-0", "wait", file=str(tmp_path / "never"), timeout_s=0.5)
+    any_place.ask(2, "worker-0")
+    left = any_place.event(Left)
+    ended = any_place.results(1, 2)
+    assert (left, causes(ended)) == (Left("worker-0", Cause.TIMEOUT), [Cause.TIMEOUT, Cause.LOST_WORKER])
+    assert any_place.history.events.index(left) > max(map(any_place.history.events.index, ended))
+    assert any_place.event(Joined).worker == "worker-0"
+    until(lambda: not hung.is_running())
+    any_place.ask(3, "worker-0")
+    assert causes(any_place.results(3)) == [None]
+
+
+def test_a_worker_that_nobody_launched_goes_on_and_its_late_answer_is_dropped(
+    launcher: LocalProcesses, tmp_path: Path
+) -> None:
+    pool = OwnedPool(tmp_path / "shared")
+    launcher.start(members(["worker-0"], pool.door), pool)
+    history = History(pool)
+    history.until(lambda: "worker-0" in history.free)
+    wait = Work(0, 0, "wait", {}, {"file": str(tmp_path / "go")}, Place("worker-0"), timeout_s=0.1)
+    pool.submit([Assignment(wait, "worker-0", 1)])
     until((tmp_path / "go.begun").exists)
-    assert causes(place.results(0)) == [Cause.TIMEOUT]
+    history.until(lambda: bool(history.results))
     (tmp_path / "go").touch()
-    place.ask(1, "worker-0")
-    assert causes(place.results(0, 1)) == [Cause.TIMEOUT, None]
+    pool.submit([Assignment(Work(1, 0, "noop", {}, {}, Place("worker-0")), "worker-0", 1)])
+    history.until(lambda: len(history.results) == 2)
+    assert causes(history.results) == [Cause.TIMEOUT, None]
+    assert not any(isinstance(event, Left) for event in history.events)
+    pool.close()
+    launcher.close()
 
 
 def test_a_wait_can_be_interrupted_by_a_signal_handler(place: Workplace) -> None:
