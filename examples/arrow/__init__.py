@@ -1,0 +1,1 @@
+"""Training on data in Arrow or Parquet files."""
