@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -17,7 +18,7 @@ import grpc
 from cluster.sessions.chunks import Damaged, Joiner, split
 from cluster.sessions.door import Door, Refused
 from cluster.sessions.ledger import Given, Ledger
-from cluster.sessions.transport import PROTOCOL, SERVER_NAME, TOKEN_FILE, connection_options
+from cluster.sessions.transport import PROTOCOL, SERVER_NAME, TOKEN_FILE, connection_options, host_token
 from cluster.shared_memory import OtherBytes, SharedFolder, SharedMemoryFull, reap
 from protos import ripieno_pb2 as pb
 from protos.ripieno_pb2_grpc import SessionsStub
@@ -79,7 +80,7 @@ class WorkerSession:
         self._door, self._worker, self._patience_s, self._tell = door, worker, patience_s, tell
         self._heartbeat_s = door.heartbeat_s
         process = secrets.token_bytes(8)
-        token = _host_token(Path(door.folder)) if share else b""
+        token = _token_of(door) if share else b""
         self._shares = bool(token)
         own = Path(f"{door.folder}-{worker}-{process.hex()}")
         reap(own.parent, f"{Path(door.folder).name}-")
@@ -327,9 +328,12 @@ class WorkerSession:
         yield pb.FromWorker(epoch=epoch, result=result)
 
 
-def _host_token(folder: Path) -> bytes:
-    """What the engine left in its shared folder; b"" if that is not the folder one sees here."""
+def _token_of(door: Door) -> bytes:
+    """What this engine left in its shared folder; b"" if that folder is not seen here, or not this engine's, or not
+    for this user."""
+    folder, token = Path(door.folder), host_token(door.secret)
     try:
-        return (folder / TOKEN_FILE).read_bytes()
+        mine = folder.stat().st_uid == os.geteuid()
+        return token if mine and (folder / TOKEN_FILE).read_bytes() == token else b""
     except OSError:
         return b""

@@ -21,7 +21,7 @@ from cluster.sessions.door import Door
 from cluster.sessions.gate import Gate
 from cluster.sessions.peer import Access, Peer, Stream
 from cluster.sessions.sites import HEARTBEAT_S, Sites
-from cluster.sessions.transport import PROTOCOL, SERVER_NAME, TOKEN_FILE, connection_options
+from cluster.sessions.transport import PROTOCOL, SERVER_NAME, TOKEN_FILE, connection_options, host_token
 from cluster.shared_memory import SharedFolder
 from protos import ripieno_pb2 as pb
 from protos.ripieno_pb2_grpc import SessionsServicer, add_SessionsServicer_to_server
@@ -84,9 +84,9 @@ class SessionServer:
     ) -> None:
         self._listener, self._heartbeat_s, self._sites = listener, heartbeat_s, sites
         self._folder = SharedFolder(folder, create=False)
-        self._token = secrets.token_bytes(16)
-        (folder / TOKEN_FILE).write_bytes(self._token)
         self._secret = secrets.token_hex(32)
+        self._token = host_token(self._secret)
+        (folder / TOKEN_FILE).write_bytes(self._token)
         self._epochs = count(1 + secrets.randbits(48))  # rising within an engine, others in every engine
         self._peers: dict[str, Peer] = {}
         self._closing = False

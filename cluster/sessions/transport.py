@@ -1,5 +1,7 @@
 """Settings of the gRPC connections, on both ends."""
 
+from hashlib import sha256
+
 PROTOCOL = 1
 """Both ends must speak the same one."""
 
@@ -10,7 +12,16 @@ SERVER_NAME = "ripieno-engine"
 """What the engine's certificate is made out to, whatever its address."""
 
 TOKEN_FILE = ".host-token"
-"""In the engine's shared folder: a worker that can read it shares memory with the engine."""
+"""In the engine's shared folder: a worker that reads `host_token` there shares memory with the engine."""
+
+
+def host_token(secret: str) -> bytes:
+    """What lies in TOKEN_FILE while the engine with this secret is there.
+
+    A folder of that name alone says nothing: an engine that was killed leaves one on its host, and the run may have
+    gone on elsewhere.
+    """
+    return sha256(f"the host of {secret}".encode()).digest()
 
 
 def connection_options(heartbeat_s: float) -> list[tuple[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from structlog.testing import capture_logs
 from cluster.sessions import Given, Refused, SessionServer, WorkerSession
 from cluster.sessions.certificate import make_certificate
 from cluster.sessions.server import SILENT_BEATS
-from cluster.sessions.transport import SERVER_NAME
+from cluster.sessions.transport import SERVER_NAME, TOKEN_FILE
 from cluster.shared_memory import SharedFolder
 from protos import ripieno_pb2 as pb
 from tests.support.proxy import Proxy
@@ -206,6 +207,25 @@ def test_a_cut_stream_that_does_not_heal_in_time_is_the_end_of_its_worker(
         second.assign([assignment(1, attempt=2)])
         answer(session, take(session, 1))
         assert heard.next().result.attempt.attempt == 2
+
+
+@pytest.mark.parametrize("left", ["nothing", "another engine's", "another user's"])
+def test_a_folder_of_the_same_name_is_not_the_engines_shared_memory(
+    server: SessionServer, heard: Recorder, tmp_path: Path, left: str
+) -> None:
+    """As an engine that was killed leaves it on its host, when the run goes on from another one."""
+    if left == "another user's" and os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    there = tmp_path / "there"
+    if left != "nothing":
+        there.mkdir(mode=0o700)
+        token = Path(server.door.folder, TOKEN_FILE).read_bytes()
+        (there / TOKEN_FILE).write_bytes(b"of another" if left == "another engine's" else token)
+        if left == "another user's":
+            os.chown(there, 12345, 12345)
+    with WorkerSession(replace(server.door, folder=str(there)), "worker-0") as session:
+        assert heard.next().peer.shares is False
+        assert session.folder.path != there
 
 
 def test_a_new_engine_wants_nothing_of_what_the_old_one_gave(server: SessionServer, heard: Recorder) -> None:
