@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from typing import Literal, Protocol
 
 import msgspec
@@ -32,6 +33,8 @@ from orchestrator.outcome_file import load_outcome, save_outcome
 from orchestrator.protocols import Observer, Pool
 from orchestrator.records import GIVEN, Json, Ref, Row, Wake
 from orchestrator.replay import actions_of, restore
+from orchestrator.results.timing import write_timing
+from orchestrator.run_figures import run_figures
 from orchestrator.sources import tensors_of
 from orchestrator.spec import Spec
 from orchestrator.storage import Storage
@@ -201,6 +204,9 @@ class Run:
             outcome, reason = "failed", str(failed)
             end_journal(self.journal, Ended("failed", failed.reason, "", core.decisions if core else ""))
         summary = summarise(self.spec, self.journal.records()) if self.spec.keep_journal == "all" else seen_here
+        peak_memory_bytes = getrusage(RUSAGE_SELF).ru_maxrss * 1024
+        if self.spec.train is not None and summary.rounds and outcome != "interrupted":
+            write_timing(summary, self.files.results)
         final = Final(
             outcome,
             final_metrics(summary.metrics),
@@ -209,11 +215,12 @@ class Run:
             results.children,
             results.registered,
             results.tags,
+            figures=run_figures(summary, peak_memory_bytes),
         )
         report = tracker.finish(final, TRACKER_TIMEOUT_S) if tracker else None
         if report is not None and not report.complete:
             _log.warning("tracking_incomplete", message=report.message)
-        result = self._outcome(outcome, reason, weights_sha256, summary, results, report)
+        result = self._outcome(outcome, reason, weights_sha256, summary, peak_memory_bytes, results, report)
         save_outcome(result)
         return result
 
@@ -286,6 +293,7 @@ class Run:
         reason: str,
         weights_sha256: str,
         summary: Summary,
+        peak_memory_bytes: int,
         results: Results,
         report: TrackingReport | None,
     ) -> Outcome:
@@ -301,6 +309,10 @@ class Run:
             unit=goal.unit,
             elapsed_s=summary.elapsed_s,
             goodput=summary.goodput,
+            useful_time=summary.useful_time,
+            workers=summary.workers,
+            faults=summary.faults,
+            peak_memory_bytes=peak_memory_bytes,
             time_saved=summary.time_saved,
             weights_sha256=weights_sha256,
             model_file=self.files.model if outcome == "done" else None,

@@ -12,6 +12,13 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
 
 
+def seconds(value: float) -> str:
+    """4.7 ms, 120 ms, 1.25 s or 42.1 s: as precise as one can read."""
+    if value < 1:
+        return f"{value * 1e3:.{1 if value < 0.01 else 0}f} ms"
+    return f"{value:.2f} s" if value < 10 else duration(value)
+
+
 def amount(number: float) -> str:
     """3, or 0.81: whole where it is whole."""
     return f"{number:,.0f}" if number == int(number) else f"{number:.2f}"

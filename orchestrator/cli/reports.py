@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.attendance import quantiles
 from orchestrator.cli.runs import Run
 from orchestrator.folder import RunFolder
-from orchestrator.outcome import Outcome, Plan, Replayed, TimeSaved
-from orchestrator.words import duration, metric
+from orchestrator.outcome import FEW_WORKERS, Faults, Outcome, Plan, Replayed, TimeSaved, WorkerFigures
+from orchestrator.words import duration, metric, seconds
 
 if TYPE_CHECKING:
     from orchestrator.doctor import Finding
@@ -34,14 +35,18 @@ def ended(outcome: Outcome, more: Sequence[tuple[str, str]] = ()) -> RenderableT
     if outcome.time_saved is not None:
         rows.append(("time saved", _time_saved(outcome.time_saved)))
     rows.extend(outcome.rows)
-    rows.append(("goodput", f"{outcome.goodput:.0%} of the workers' results were used"))
+    rows.append(("goodput", _goodput(outcome)))
+    rows.extend(_faults(outcome.faults))
+    if outcome.peak_memory_bytes:
+        rows.append(("memory", f"at most {outcome.peak_memory_bytes / 1e6:,.0f} MB for the engine's own process"))
     if outcome.model_file is not None:
         rows.append(("model", f"{_short(outcome.model_file)} (sha256 {outcome.weights_sha256[:12]}…)"))
     rows.append(("journal", _short(RunFolder(outcome.folder).journal)))
     if outcome.mlflow_run_id:
         rows.append(("MLflow", f"run {outcome.mlflow_run_id}"))
     why: list[RenderableType] = [Text(outcome.reason), ""] if outcome.reason else []
-    return Group(*why, head, "", pairs([*rows, *more]), "", _commands(_next(outcome)))
+    workers = ["", _workers(outcome.workers)] if outcome.workers else []
+    return Group(*why, head, "", pairs([*rows, *more]), *workers, "", _commands(_next(outcome)))
 
 
 def planned(plan: Plan) -> RenderableType:
@@ -136,6 +141,47 @@ def _time_saved(saved: TimeSaved) -> str:
         return f"none: by the run's own timings, waiting for all would have taken {duration(saved.same_data_s)}"
     times = f"{duration(saved.actual_s)}, not {duration(saved.same_data_s)}"
     return f"{same_data:.0%} ({times}) against waiting for all for the same data; {same_rounds:.0%} for as many rounds"
+
+
+def _goodput(outcome: Outcome) -> str:
+    used = f"{outcome.goodput:.0%} of the workers' results were used"
+    return f"{used}, and {outcome.useful_time:.0%} of their time" if outcome.workers else used
+
+
+def _faults(faults: Faults) -> Iterator[tuple[str, str]]:
+    """What went wrong, and how long it took to go on."""
+    if faults.failures:
+        failed = ", ".join(f"{count:,} {cause}" for cause, count in sorted(faults.failures.items()))
+        yield "failed", f"{failed}; {faults.retried:,} retried"
+    if faults.repeats:
+        yield "repeated", f"{faults.repeats:,} answers, each counted once"
+    if faults.left:
+        yield "workers lost", f"{faults.left:,}, of which {faults.replaced:,} came back or were replaced"
+    for name, failovers_s, until in (
+        ("worker", faults.worker_s, "until one in its place was in a round"),
+        ("aggregator", faults.aggregator_s, "until the next step"),
+        ("engine", faults.engine_s, "from its end to the first new round"),
+    ):
+        if failovers_s:
+            longest = f", {seconds(max(failovers_s))} at most" if len(failovers_s) > 1 else ""
+            yield f"{name} back", f"{seconds(quantiles(failovers_s)[0])}{longest}, {until}"
+
+
+def _workers(workers: Sequence[WorkerFigures]) -> RenderableType:
+    """Who was late most often first; of many only those."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("worker", no_wrap=True)
+    for name in ("results", "late", "", "failed", "p50", "p90", "p99"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for worker in workers[:FEW_WORKERS]:
+        trips = ("" if trip_s is None else seconds(trip_s) for trip_s in (worker.p50_s, worker.p90_s, worker.p99_s))
+        late = (f"{worker.late:,}", f"{worker.late_share:.0%}") if worker.late else ("", "")
+        table.add_row(
+            worker.worker, f"{worker.answered:,}", *late, f"{worker.failed:,}" if worker.failed else "", *trips
+        )
+    if (rest := len(workers) - FEW_WORKERS) > 0:
+        table.add_row(Text(f"{rest:,} more in workers.arrow", style="dim"))
+    return table
 
 
 def _next(outcome: Outcome) -> Sequence[tuple[str, str]]:

@@ -7,30 +7,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from orchestrator.attendance import Answer, Attendance, Verdict, quantiles
 from orchestrator.goal import Goal
-from orchestrator.records import WORKER, Actions, Assignment, Counts, Decided, Joined, Late, Result, Row, Wake
+from orchestrator.outcome import FEW_WORKERS
+from orchestrator.records import WORKER, Actions, Counts, Decided, Joined, Left, Row, Wake
 
 WINDOW_S = 10.0
 """Rates are means over this long, or over the last round if that is longer."""
 
 SMOOTHING = 0.1
-"""Share of the newest value in the running means of loss and round trips."""
+"""Share of the newest value in the running mean of the loss."""
 
-ROUNDS_KEPT = 1000
-"""For so long it is known which results were late."""
-
-FEW_WORKERS = 12
-"""Up to so many workers are shown one by one."""
+TRIPS_KEPT = 200
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerLine:
-    """One worker. busy_s: how long it has been at its work; None: idle. late: results that came after their round."""
+    """One worker.
+
+    busy_s: how long it has been at its work; None: idle. gone_s: for how long it has been lost; None: it is there.
+    late: results that came after their round. answered: all its results. p50_s, p90_s, p99_s: quantiles of its latest
+    TRIPS_KEPT round trips; None: it has had none.
+    """
 
     worker: str
     busy_s: float | None
-    round_trip_s: float | None
+    gone_s: float | None
     late: int
+    answered: int
+    p50_s: float | None = None
+    p90_s: float | None = None
+    p99_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +89,10 @@ class _Mark(NamedTuple):
 @dataclass(slots=True)
 class _Worker:
     busy: dict[int, float] = field(default_factory=dict)  # work id -> when it was given
-    round_trip_s: float | None = None
+    round_trips_s: deque[float] = field(default_factory=lambda: deque(maxlen=TRIPS_KEPT))
+    answered: int = 0
     late: int = 0
+    gone_s: float | None = None  # since when
 
 
 @dataclass(slots=True)
@@ -99,14 +108,13 @@ class Figures:
     _evaluations: dict[str, float] = field(default_factory=dict)
     _decided: Decided | None = None
     _waiting: str = ""
-    _met: dict[int, None] = field(default_factory=dict)  # the newest rounds whose quorum was met
     _counting: int = -1  # the round that `_arrived` belongs to
     _arrived: int = 0
     _answered: int = 0
     _unused: int = 0
     _failures: dict[str, int] = field(default_factory=dict)
     _workers: dict[str, _Worker] = field(default_factory=dict)
-    _out: dict[int, Assignment] = field(default_factory=dict)
+    _attendance: Attendance = field(default_factory=Attendance)
 
     def add(self, wake: Wake, actions: Actions) -> None:
         """One wake, and what the core made of it."""
@@ -114,21 +122,15 @@ class Figures:
         if self._first_s is None:
             self._first_s = wake.now_s
         for event in wake.events:
-            if isinstance(event, Result):
-                self._take(event)
-            elif not isinstance(event, Joined):
-                self._workers.pop(event.worker, None)
-            elif event.role == WORKER:
-                self._workers[event.worker] = _Worker()
+            if isinstance(event, Joined) and event.role == WORKER:
+                self._workers.setdefault(event.worker, _Worker()).gone_s = None
+            elif isinstance(event, Left) and event.worker in self._workers:
+                self._workers[event.worker].gone_s = wake.now_s
+        for answer in self._attendance.answers(wake, actions):
+            self._take(answer)
         for assignment in actions.submit:
-            self._out[assignment.work.id] = assignment
             if assignment.worker in self._workers:
                 self._workers[assignment.worker].busy[assignment.work.id] = wake.now_s
-        for told in actions.told:
-            if told.work.counts is Counts.QUORUM:
-                self._met[told.work.round] = None
-        while len(self._met) > ROUNDS_KEPT:
-            del self._met[next(iter(self._met))]
         for row in actions.rows:
             self._record(row, wake.now_s)
         if actions.decided:
@@ -142,6 +144,7 @@ class Figures:
         done, span_s = self._done, max(now_s - start.now_s, 1e-9)
         left, done_per_s = max(self.goal.total - done.done, 0.0), (done.done - start.done) / span_s
         decided, workers = self._decided, self._workers
+        there = [worker for worker in workers.values() if worker.gone_s is None]
         return Frame(
             elapsed_s=now_s - (self._first_s or 0.0),
             done=min(done.done, self.goal.total),
@@ -151,8 +154,8 @@ class Figures:
             rounds=done.rounds,
             loss=self._loss,
             evaluations=dict(self._evaluations),
-            eligible=decided.eligible if decided else len(workers),
-            present=decided.present if decided else len(workers),
+            eligible=decided.eligible if decided else len(there),
+            present=decided.present if decided else len(there),
             arrived=self._arrived,
             wait_for=decided.decision.wait_for if decided else None,
             why=decided.decision.why if decided else "",
@@ -161,32 +164,30 @@ class Figures:
             rounds_per_s=(done.rounds - start.rounds) / span_s,
             unused=self._unused / (self._answered or 1),
             failures=dict(self._failures),
-            busy=sum(1 for worker in workers.values() if worker.busy),
+            busy=sum(1 for worker in there if worker.busy),
             lines=tuple(_line(name, workers[name], now_s) for name in sorted(workers))
             if len(workers) <= FEW_WORKERS
             else (),
         )
 
-    def _take(self, result: Result) -> None:
-        assignment = self._out.pop(result.work_id, None)
-        if result.failure is not None:
-            self._failures[result.failure.cause] = self._failures.get(result.failure.cause, 0) + 1
-        if assignment is None:
+    def _take(self, answer: Answer) -> None:
+        if answer.cause is not None:
+            self._failures[answer.cause] = self._failures.get(answer.cause, 0) + 1
+        worker = self._workers.get(answer.worker, _Worker())
+        worker.busy.pop(answer.work_id, None)
+        if answer.counts is not Counts.QUORUM:
             return
-        worker = self._workers.get(assignment.worker, _Worker())
-        round_trip_s = result.received_s - worker.busy.pop(result.work_id, result.received_s)
-        if assignment.work.counts is not Counts.QUORUM:
-            return
-        late = assignment.work.late is not Late.KEEP and assignment.work.round in self._met
         self._answered += 1
-        if late or result.failure is not None:
-            self._unused += 1
-            worker.late += late
-        else:
-            if assignment.work.round != self._counting:
-                self._counting, self._arrived = assignment.work.round, 0
+        worker.answered += 1
+        if answer.verdict is Verdict.IN_TIME:
+            if answer.round != self._counting:
+                self._counting, self._arrived = answer.round, 0
             self._arrived += 1
-        worker.round_trip_s = _smoothed(worker.round_trip_s, round_trip_s)
+        else:
+            self._unused += 1
+            worker.late += answer.verdict is Verdict.LATE
+        if answer.verdict is not Verdict.FAILED:
+            worker.round_trips_s.append(answer.round_trip_s)
 
     def _record(self, row: Row, now_s: float) -> None:
         for name, value in row.metrics.items():
@@ -209,4 +210,5 @@ def _smoothed(mean: float | None, value: float) -> float:
 
 def _line(name: str, worker: _Worker, now_s: float) -> WorkerLine:
     busy_s = now_s - min(worker.busy.values()) if worker.busy else None
-    return WorkerLine(name, busy_s, worker.round_trip_s, worker.late)
+    gone_s = None if worker.gone_s is None else now_s - worker.gone_s
+    return WorkerLine(name, busy_s, gone_s, worker.late, worker.answered, *quantiles(worker.round_trips_s))

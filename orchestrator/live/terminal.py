@@ -11,7 +11,7 @@ from rich.text import Text
 
 from orchestrator.live.figures import Frame, WorkerLine
 from orchestrator.live.plain import OVER, rates
-from orchestrator.words import amount, duration, metric
+from orchestrator.words import amount, duration, metric, seconds
 
 
 def block(title: str, frame: Frame) -> RenderableType:
@@ -71,11 +71,18 @@ def _speed(frame: Frame) -> Text:
 def _workers(lines: Sequence[WorkerLine]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("worker")
-    table.add_column("now")
-    table.add_column("round trip", justify="right")
+    table.add_column("now", min_width=12)
+    for name in ("p50", "p90", "p99"):
+        table.add_column(name, justify="right")
     table.add_column("late", justify="right")
     for line in lines:
-        now = Text("idle", "dim") if line.busy_s is None else Text(f"busy {line.busy_s:.2f} s", "green")
-        round_trip = "" if line.round_trip_s is None else f"{line.round_trip_s:.3f} s"
-        table.add_row(line.worker, now, round_trip, f"{line.late:,}" if line.late else "")
+        trips = ("" if trip_s is None else seconds(trip_s) for trip_s in (line.p50_s, line.p90_s, line.p99_s))
+        late = f"{line.late:,} of {line.answered:,}" if line.late else ""
+        table.add_row(line.worker, _now(line), *trips, late)
     return table
+
+
+def _now(line: WorkerLine) -> Text:
+    if line.gone_s is not None:
+        return Text(f"gone {line.gone_s:.1f} s", "red")
+    return Text("idle", "dim") if line.busy_s is None else Text(f"busy {line.busy_s:.2f} s", "green")

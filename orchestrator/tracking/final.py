@@ -44,7 +44,7 @@ class Final(msgspec.Struct, frozen=True):
     outcome: done, failed or interrupted. metrics: final ones; they are linked to the model. artifacts: a folder whose
     files are uploaded under "results/". children: nested runs, each recorded once. registered: name of the registered
     model that the model becomes a version of. tags: of the run; texts are cut after 5,000 characters. ended_ms: Unix
-    time; None: when it is told first.
+    time; None: when it is told first. figures: of the run rather than its model.
     """
 
     outcome: str
@@ -55,3 +55,4 @@ class Final(msgspec.Struct, frozen=True):
     registered: str | None = None
     tags: Mapping[str, str] = {}
     ended_ms: int | None = None
+    figures: Mapping[str, float] = {}

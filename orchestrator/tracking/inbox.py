@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from orchestrator.tracking.messages import Goodbye, Message, parse, read_frame
+from orchestrator.tracking.messages import Goodbye, Message, parse, read_frame, unframed
 
 TAKE_BYTES = 256 << 10  # taken at once: enough for one request, after an outage too
 CAPACITY_BYTES = 64 << 20  # about 300,000 closed rounds; beyond that the engine leaves things out
@@ -37,6 +37,20 @@ class Inbox:
             self._size_bytes -= sum(map(len, frames))
             self._changed.notify_all()
         return [parse(frame) for frame in frames]
+
+    def put(self, message: Message) -> None:
+        """A message of this process's own; left out if there is no room, or the line has ended."""
+        body = unframed(message)
+        with self._changed:
+            if self._deadline_s is None and self._size_bytes < CAPACITY_BYTES:
+                self._frames.append(body)
+                self._size_bytes += len(body)
+                self._changed.notify_all()
+
+    def ends_within(self, seconds: float) -> bool:
+        """Waits so long at most; whether the line has ended by then."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._deadline_s is not None, seconds)
 
     def pause(self, seconds: float) -> bool:
         """Waits so long, or a little while if the line has ended; False: the deadline has passed, give up."""

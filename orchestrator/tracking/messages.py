@@ -10,6 +10,7 @@ import msgspec
 
 from orchestrator.tracking.entries import Entry
 from orchestrator.tracking.final import Final
+from orchestrator.tracking.points import Point
 from orchestrator.tracking.wire import from_wire, to_wire
 
 _LENGTH = struct.Struct("!I")
@@ -36,6 +37,12 @@ class Entries(msgspec.Struct, frozen=True, tag=True):
     entries: list[Entry]
 
 
+class Looked(msgspec.Struct, frozen=True, tag=True):
+    """What the writer's own look at its machine came to."""
+
+    points: list[Point]
+
+
 class Goodbye(msgspec.Struct, frozen=True, tag=True):
     """The last message. timeout_s: for all that is left."""
 
@@ -50,7 +57,7 @@ class Report(msgspec.Struct, frozen=True, tag=True):
     remark: str
 
 
-Message = Hello | Entries | Goodbye | Report
+Message = Hello | Entries | Looked | Goodbye | Report
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=to_wire)
@@ -59,8 +66,13 @@ _decoder = msgspec.msgpack.Decoder(Message, dec_hook=from_wire)
 
 def frame(message: Message) -> bytes:
     """Its bytes, length first."""
-    body = _encoder.encode(message)
+    body = unframed(message)
     return _LENGTH.pack(len(body)) + body
+
+
+def unframed(message: Message) -> bytes:
+    """For `parse`."""
+    return _encoder.encode(message)
 
 
 def read_frame(stream: BinaryIO) -> bytes:

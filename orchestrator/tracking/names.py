@@ -4,6 +4,7 @@ import posixpath
 import re
 
 NAME_LENGTH = 250
+SYSTEM = "system/"  # how the names of figures of a machine begin, not of a run; MLflow has a page for them
 _REFUSED = re.compile(r"[^\w\-./ :]")
 
 

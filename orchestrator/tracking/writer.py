@@ -24,8 +24,8 @@ from orchestrator.tracking.description import started_ms
 from orchestrator.tracking.final import Child, Final, ModelFiles
 from orchestrator.tracking.identity import ParentMissing
 from orchestrator.tracking.inbox import Inbox
-from orchestrator.tracking.messages import Entries, Goodbye, Hello, Report, frame
-from orchestrator.tracking.names import accepted
+from orchestrator.tracking.messages import Entries, Goodbye, Hello, Looked, Report, frame
+from orchestrator.tracking.names import SYSTEM, accepted
 from orchestrator.tracking.points import Point, points
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",  # the model is exported on the CPU
 }
 LONGEST_PAUSE_S = 30.0
+LOOK_EVERY_S = 5.0  # at the machine
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
 BATCH, SMALLEST_BATCH = 1000, 50  # metrics; a server too slow for the one may manage the other
 ABANDONED = "abandoned"  # outcome of a run whose engine died; a resume goes on with it
@@ -81,6 +82,8 @@ class Writer:
             self._catching_up, self._zero_ms = hello.catching_up, started_ms(started)
             run = self._insist(lambda: _open(hello, started))
             what = "the latest figures, and how it ended"
+            if not self._catching_up:
+                threading.Thread(target=_watch_the_machine, args=(self._inbox, self._zero_ms), daemon=True).start()
             goodbye = self._log_all(run, messages)
         except GaveUp as error:
             while self._inbox.take():
@@ -90,8 +93,9 @@ class Writer:
 
     def _conclude(self, run: MlflowRun, started: Started, final: Final) -> Report:
         """All that is left, the most wanted first; what MLflow refuses does not keep it from having the rest."""
-        points = [self._same_or_new(accepted(name), value) for name, value in final.metrics.items()]
-        of_model = [point for point in points if point.step == self._last_step()]  # others are of older weights
+        of_weights = [self._same_or_new(accepted(name), value) for name, value in final.metrics.items()]
+        of_model = [point for point in of_weights if point.step == self._last_step()]  # others are of older weights
+        points = of_weights + [self._same_or_new(accepted(name), value) for name, value in final.figures.items()]
         self._try("its last figures", lambda: run.log(points))
         self._try("how it ended", lambda: run.end(final.outcome, self._ended_ms() or final.ended_ms, final.tags))
         if artifacts := final.artifacts:
@@ -113,11 +117,14 @@ class Writer:
             for message in messages:
                 if isinstance(message, Entries):
                     pending.extend(point for entry in message.entries for point in points(entry, self._zero_ms))
+                elif isinstance(message, Looked):
+                    pending.extend(message.points)
                 elif isinstance(message, Goodbye):
                     goodbye = message
             while pending:
                 for point in self._insist(lambda: self._log_some(run, pending)):
-                    self._latest[point.key] = point
+                    if not point.key.startswith(SYSTEM):
+                        self._latest[point.key] = point
                     pending.popleft()
             messages = self._inbox.take()
         return goodbye
@@ -207,6 +214,18 @@ def _end_when_overdue(inbox: Inbox) -> None:
     """Whatever hangs, no writer is left behind by an engine that has gone."""
     inbox.wait_until_overdue()
     os._exit(1)
+
+
+def _watch_the_machine(inbox: Inbox, zero_ms: int) -> None:
+    """Until the line has ended; what cannot be looked at is left out."""
+    try:
+        from orchestrator.tracking.system import System
+
+        system = System(zero_ms)
+        while not inbox.ends_within(LOOK_EVERY_S):
+            inbox.put(Looked(list(system.points())))
+    except Exception:
+        _log.warning("machine_not_watched", exc_info=True)
 
 
 def _open(hello: Hello, started: Started) -> MlflowRun:

@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from orchestrator.cli import reports
 from orchestrator.cli.runs import Run
 from orchestrator.cli.why import HEADER, line, spans
-from orchestrator.outcome import Outcome, Plan, Replayed, TimeSaved
+from orchestrator.outcome import FEW_WORKERS, Faults, Outcome, Plan, Replayed, TimeSaved, WorkerFigures
 from orchestrator.records import Closed, Decided, Decision
 
 
@@ -84,6 +84,25 @@ def test_a_tracking_server_is_named_not_started(outcome: Outcome) -> None:
 
 def test_without_tracking_mlflow_is_not_mentioned(outcome: Outcome) -> None:
     assert "mlflow" not in printed(reports.ended(replace(outcome, tracking_uri="", mlflow_run_id=""))).lower()
+
+
+def test_what_went_wrong_and_who_was_late_is_said_with_the_worst_first(outcome: Outcome) -> None:
+    workers = (
+        WorkerFigures("worker-3", 400, 300, 1, 0.25, 0.31, 1.24),
+        WorkerFigures("worker-0", 4100, 0, 0, 0.0051, 0.0072, 0.042),
+    )
+    faults = Faults({"lost worker": 1, "non-finite": 2}, 1, 3, 1, 1, (4.2,), (), (31.0, 12.0))
+    text = printed(
+        reports.ended(replace(outcome, workers=workers, faults=faults, useful_time=0.61, peak_memory_bytes=412_000_000))
+    )
+    assert TROUBLED.strip("\n") in text
+
+
+def test_of_many_workers_only_the_worst_are_listed(outcome: Outcome) -> None:
+    workers = tuple(WorkerFigures(f"worker-{number}", 10, 0, 0) for number in range(100))
+    lines = printed(reports.ended(replace(outcome, workers=workers))).splitlines()
+    assert sum(line.startswith("worker-") for line in lines) == FEW_WORKERS
+    assert "88 more in workers.arrow" in lines
 
 
 def test_no_time_saved_is_said_plainly(outcome: Outcome) -> None:
@@ -202,4 +221,14 @@ state           runs
 tracking        sqlite:///mlflow.db
 
 this run can start; nothing was started
+"""
+
+TROUBLED = """
+goodput         93% of the workers' results were used, and 61% of their time
+failed          1 lost worker, 2 non-finite; 1 retried
+repeated        3 answers, each counted once
+workers lost    1, of which 1 came back or were replaced
+worker back     4.20 s, until one in its place was in a round
+engine back     12.0 s, 31.0 s at most, from its end to the first new round
+memory          at most 412 MB for the engine's own process
 """

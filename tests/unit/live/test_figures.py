@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.goal import Goal
-from orchestrator.live.figures import FEW_WORKERS, Figures, Frame
+from orchestrator.live.figures import Figures, Frame
+from orchestrator.outcome import FEW_WORKERS
 from orchestrator.records import Actions, Assignment, Cause, Decided, Failure, Joined, Left, Result, Told, Wake, Work
 from tests.support.recorded import SAMPLES, spec_of, wakes_of
 
@@ -45,9 +46,30 @@ def test_what_a_straggler_computes_in_vain_is_counted_as_late() -> None:
 
 
 def test_the_round_trips_of_a_slow_worker_show() -> None:
-    *fast, slow = (line.round_trip_s or 0.0 for line in frames(quorum={"static": {"k": 3}})[-1].lines)
+    *fast, slow = (line.p50_s or 0.0 for line in frames(quorum={"static": {"k": 3}})[-1].lines)
     assert slow == pytest.approx(0.5, rel=0.3)
     assert fast == pytest.approx([0.1, 0.1, 0.1], rel=0.3)
+
+
+def test_quantiles_of_round_trips_rise() -> None:
+    for frame in frames(quorum="dynamic"):
+        for line in frame.lines:
+            if line.p50_s is not None and line.p90_s is not None and line.p99_s is not None:
+                assert 0 <= line.p50_s <= line.p90_s <= line.p99_s
+
+
+def test_a_failed_work_makes_nobody_else_of_its_round_late() -> None:
+    figures = Figures(Goal("epoch", 1.0, "epochs"))
+    figures.add(Wake(0.0, (Joined("worker-0"), Joined("worker-1"))), nothing())
+    works = [Work(number, 1, "gradient", {}, {}) for number in range(2)]
+    figures.add(Wake(0.0, ()), Actions([Assignment(work, f"worker-{work.id}", 1) for work in works], ()))
+    refused = Result(0, 1, "worker-0", {}, {}, 1.0, 1.0, Failure(Cause.NON_FINITE, "loss is NaN"))
+    figures.add(Wake(1.0, (refused,)), Actions((), (), told=[Told(works[0], refused, 0.0)]))
+    answered = Result(1, 1, "worker-1", {}, {}, 2.0, 2.0)
+    figures.add(Wake(2.0, (answered,)), Actions((), (), told=[Told(works[1], answered, 0.0)]))
+    frame = figures.frame()
+    assert [line.late for line in frame.lines] == [0, 0]
+    assert (frame.arrived, frame.unused) == (1, 0.5)
 
 
 def test_the_time_left_comes_true() -> None:
@@ -87,11 +109,14 @@ def test_a_worker_that_left_is_gone_and_a_failure_is_counted() -> None:
         Wake(1.0, (Joined("worker-0"), Joined("worker-1"), Joined("aggregator-0", role="aggregator"))), nothing()
     )
     assert [line.worker for line in figures.frame().lines] == ["worker-0", "worker-1"]
+    work = Work(0, 1, "gradient", {}, {})
+    figures.add(Wake(1.0, ()), Actions([Assignment(work, "worker-1", 1)], ()))
     lost = Failure(Cause.LOST_WORKER, "gone")
     events = (Result(0, 1, "worker-1", {}, {}, 0.0, 2.0, lost), Left("worker-1", Cause.LOST_WORKER))
     figures.add(Wake(2.0, events), nothing(waiting="1 of at least 2 workers are connected"))
-    frame = figures.frame()
-    assert [line.worker for line in frame.lines] == ["worker-0"]
+    frame = figures.frame(now_s=5.0)
+    assert [(line.worker, line.gone_s) for line in frame.lines] == [("worker-0", None), ("worker-1", 3.0)]
+    assert frame.present == 1
     assert frame.failures == {"lost worker": 1}
     assert frame.waiting == "1 of at least 2 workers are connected"
 

@@ -121,11 +121,11 @@ quorum   4 eligible · 4 present · 1 arrived · waits for 3
          static k = 3 of 4 present
 speed    900 samples/s · 4.7 rounds/s · 11% of results unused
 
-worker    now          round trip  late
-worker-0  idle            0.092 s
-worker-1  busy 0.08 s     0.096 s
-worker-2  busy 0.08 s     0.099 s
-worker-3  busy 0.48 s     0.513 s    10
+worker    now              p50     p90     p99      late
+worker-0  idle           90 ms  125 ms  172 ms
+worker-1  busy 0.08 s    91 ms  122 ms  128 ms
+worker-2  busy 0.08 s    97 ms  123 ms  178 ms
+worker-3  busy 0.48 s   469 ms  648 ms  668 ms  10 of 10
 """
 
 LINE = (

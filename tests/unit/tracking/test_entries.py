@@ -77,3 +77,23 @@ def test_late_and_failed_results_are_wasted() -> None:
 
 def test_a_wake_without_figures_leaves_no_entry() -> None:
     assert Gleaner().glean(Wake(1.0, (result(0),)), Actions((), (), told=[told(0)])) is None
+
+
+@given(histories)
+def test_the_spans_of_a_run_have_all_answers_until_the_last_of_them(history: History) -> None:
+    gleaner, summary, counted = Gleaner(), Summary(), None
+    trips = late = failures = 0
+    for wake, actions in history:
+        summary.seen(wake, actions)
+        entry = gleaner.glean(wake, actions)
+        if entry is not None and entry.span is not None:
+            trips += sum(len(worker.round_trips_s) for worker in entry.span.workers)
+            late += sum(worker.late for worker in entry.span.workers)
+            failures += sum(entry.span.failures.values())
+            figures = summary.workers
+            counted = (
+                sum(worker.answered - worker.failed for worker in figures),
+                sum(worker.late for worker in figures) - len(list(summary.attendance.overdue())),
+                sum(summary.failures.values()),
+            )
+    assert counted == (trips, late, failures)
