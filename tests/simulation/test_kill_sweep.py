@@ -13,12 +13,10 @@ from typing import NamedTuple
 import pytest
 
 from tests.support.scenario import CALM, STORM, End, Knife, World, end_of, run_to_end
-from tests.support.toys import autohas, federate, merge, search, train
-from tests.support.toys.case import Case
+from tests.support.toys.cases import CASES
 
 INSTANTS = ("before append", "appended", "handled", "in snapshot", "in rotation", "in resume")
 POSITIONS = 42  # a multiple of the instants: each seven times for every case and weather
-CASES: Mapping[str, Case] = {**autohas.CASES, **federate.CASES, **merge.CASES, **search.CASES, **train.CASES}
 
 MakeWorld = Callable[[], World]
 

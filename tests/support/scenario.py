@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import resource
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +23,7 @@ from orchestrator.journal.snapshots import Snapshots
 from orchestrator.pools.execute import Execute
 from orchestrator.pools.latency import Constant, Latency, ShiftedExponential
 from orchestrator.pools.virtual import Faults, VirtualPool
-from orchestrator.protocols import Values
+from orchestrator.protocols import Observer, Values
 from orchestrator.records import Actions, Assignment, Decided, Json, Row, Wake
 from orchestrator.replay import Comparison, restore
 from orchestrator.values.memory import MemoryValues
@@ -44,7 +46,7 @@ STORM = Faults(
 )
 SEGMENT_BYTES = 2_000
 SNAPSHOT_EVERY = 9  # wakes
-
+ROOM_BYTES = 7  # what a disk that is full still takes
 
 QUICK = {"aggregate": 0.01, "combine": 0.01, "evaluate": 0.05, "init": 0.1}
 
@@ -99,20 +101,40 @@ class World:
 class Knife:
     """Kills the engine at given instants, one after another: (instant, how often it passes before the cut).
 
-    Instants: "before append", "appended", "handled", "in snapshot", "in rotation", "in resume".
+    Instants: "before append", "appended", "handled", "in snapshot", "in rotation", "in resume"; and two at which the
+    disk is full instead, which the engine notices: "full for a record", "full for a snapshot".
     """
 
     cuts: list[tuple[str, int]] = field(default_factory=list)
     passed: Counter[str] = field(default_factory=Counter)
 
     def here(self, instant: str) -> None:
+        if self._due(instant):
+            raise Killed
+
+    @contextmanager
+    def full(self, instant: str, room_bytes: int) -> Iterator[None]:
+        """Within, if it is time, no file can grow beyond so many bytes."""
+        if not self._due(instant):
+            yield
+            return
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room_bytes, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    def _due(self, instant: str) -> bool:
         self.passed[instant] += 1
-        if self.cuts and self.cuts[0][0] == instant:
-            _, more = self.cuts[0]
-            self.cuts[0] = (instant, more - 1)
-            if not more:
-                del self.cuts[0]
-                raise Killed
+        if not self.cuts or self.cuts[0][0] != instant:
+            return False
+        _, more = self.cuts[0]
+        self.cuts[0] = (instant, more - 1)
+        if more:
+            return False
+        del self.cuts[0]
+        return True
 
 
 class SharpJournal(FileJournal):
@@ -127,9 +149,16 @@ class SharpJournal(FileJournal):
             self._knife.here("before append")
         if isinstance(record, Snapshot):
             self._knife.here("in snapshot")  # its file is there, the word of it is not
-        super().append(record)
+        self.settle()
+        begins_one = self._segment.size_bytes >= SEGMENT_BYTES
+        with self._knife.full("full for a record", ROOM_BYTES + (0 if begins_one else self._segment.size_bytes)):
+            super().append(record)
         if isinstance(record, Wake):
             self._knife.here("appended")
+
+    def settle(self) -> None:
+        """Waits for the thread that compresses, which a full disk, where there is one, shall not hit."""
+        self._compressor.join()
 
     def _rotate(self) -> None:
         self._knife.here("in rotation")
@@ -154,13 +183,15 @@ class SharpPool:
 
 
 class SharpSnapshots(Snapshots):
-    def __init__(self, folder: Path, knife: Knife) -> None:
+    def __init__(self, folder: Path, knife: Knife, journal: SharpJournal) -> None:
         super().__init__(folder)
-        self._knife = knife
+        self._knife, self._journal = knife, journal
 
     def save(self, wakes: int, state: Json) -> Snapshot:
         self._knife.here("in snapshot")  # values are kept, the state is not
-        return super().save(wakes, state)
+        self._journal.settle()
+        with self._knife.full("full for a snapshot", ROOM_BYTES):
+            return super().save(wakes, state)
 
 
 class Notebook:
@@ -188,13 +219,13 @@ class EveryFewWakes:
         return due
 
 
-def engine_of(world: World, knife: Knife, notebook: Notebook) -> Engine:
+def engine_of(world: World, knife: Knife, observers: Sequence[Observer]) -> Engine:
     """A new engine for what is in the world's folder: a run from its beginning, or a resume of one."""
     snapshots_folder = world.folder / "snapshots"
     snapshots_folder.mkdir(parents=True, exist_ok=True)
     journal = SharpJournal(world.folder / "journal", knife)
     try:
-        snapshots = SharpSnapshots(snapshots_folder, knife)
+        snapshots = SharpSnapshots(snapshots_folder, knife, journal)
         core = world.core()
         if not journal.position:
             journal.append(Started(RUN, None, "", "", None, world.seed, ""))
@@ -221,24 +252,33 @@ def engine_of(world: World, knife: Knife, notebook: Notebook) -> Engine:
             world.values,
             snapshots,
             EveryFewWakes(core),
-            [notebook],
+            observers,
         )
     except BaseException:
         journal.close()
         raise
 
 
-def run_to_end(world: World, knife: Knife, *, survives: bool, torn: random.Random | None) -> tuple[int, str]:
+def run_to_end(
+    world: World,
+    knife: Knife,
+    *,
+    survives: bool,
+    torn: random.Random | None,
+    observers: Sequence[Observer] = (),
+    between: Callable[[], None] = lambda: None,
+) -> tuple[int, str]:
     """Runs, is killed, is resumed, until it ends.
 
-    survives: the pool does. torn: also tears the journal's end at each kill.
+    survives: the pool does. torn: also tears the journal's end at each kill. observers: of every engine. between:
+    called after each kill.
     Returns how often it was killed, and the hash of the weights that the last engine ended with.
     """
     kills = 0
     while True:
         engine: Engine | None = None
         try:
-            engine = engine_of(world, knife, Notebook())
+            engine = engine_of(world, knife, observers)
             while (
                 not engine.core.finished
             ):  # `drive`, without the 0.1 s that its collector takes to freeze a test suite
@@ -246,13 +286,14 @@ def run_to_end(world: World, knife: Knife, *, survives: bool, torn: random.Rando
             return kills, weights_of(engine.core, engine.values)
         except RunFailed:
             return kills, ""
-        except Killed:
+        except (Killed, OSError):  # of a full disk, which has room again when the run is resumed
             kills += 1
         finally:
             if engine is not None:
                 engine.journal.close()
         if torn is not None:
             tear(world.folder / "journal", torn)
+        between()
         if not survives:
             world.fresh_pool()
 
@@ -273,11 +314,14 @@ def weights_of(core: Core, values: Values) -> str:
     return fingerprint(values.get(model.weights)) if model is not None else ""
 
 
-def end_of(world: World) -> End:
-    """What the journal in the world's folder comes to: decisions replayed, weights made anew from nothing."""
+def end_of(world: World, observers: Sequence[Observer] = ()) -> End:
+    """What the journal in the world's folder comes to: decisions replayed, weights made anew from nothing.
+
+    observers: are shown the whole run.
+    """
     notebook = Notebook()
     core = world.core()
-    comparison = Comparison(core, [notebook])
+    comparison = Comparison(core, [notebook, *observers])
     comparison.run(JournalReader(world.folder / "journal", RUN).records())
     assert comparison.differing == []
     model = core.strategy.model
