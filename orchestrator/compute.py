@@ -14,7 +14,7 @@ from orchestrator.pools.execute import Execute, WorkFailed
 from orchestrator.protocols import Values
 from orchestrator.records import Cause, Failure, Ref, Work
 from trainers import Context, run_kind
-from trainers.errors import Interrupted, NonFinite, Overflow, ValueDamaged, WeightsMismatch
+from trainers.errors import Interrupted, NonFinite, ValueDamaged, WeightsMismatch
 
 OURS = ("orchestrator.", "trainers.", "cluster.")
 
@@ -44,8 +44,6 @@ def failure_of(error: Exception) -> Failure:
             return Failure(Cause.NON_FINITE, str(error))
         case Interrupted():
             return Failure(Cause.CANCELLED, str(error))
-        case Overflow():
-            return Failure(Cause.OVERFLOW, str(error))
         case MemoryError() | torch.OutOfMemoryError() | SharedMemoryFull():
             return Failure(Cause.OUT_OF_MEMORY, message)
         case ValueMissing() | ValueConflict() | ValueDamaged() | WeightsMismatch():

@@ -24,7 +24,6 @@ RETRIES: Mapping[Cause, Retry] = {
     Cause.USER_ERROR: Retry(2, elsewhere=True),
     Cause.OUT_OF_MEMORY: Retry(1, elsewhere=True),
     Cause.NON_FINITE: Retry(1, elsewhere=True),
-    Cause.OVERFLOW: Retry(1, elsewhere=True),
     Cause.BAD_REPLY: Retry(2, elsewhere=True),
 }
 """Work pinned to a worker cannot go elsewhere: where `elsewhere` holds it is told as failed at once."""

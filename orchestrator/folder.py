@@ -49,6 +49,11 @@ class RunFolder:
         return self.path / "results"
 
     @property
+    def checkpoints(self) -> Path:
+        """Versions of the model that were asked for on the way."""
+        return self.path / "checkpoints"
+
+    @property
     def model(self) -> Path:
         return self.path / "model.safetensors"
 

@@ -18,6 +18,7 @@ import torch
 
 from cluster.shared_memory import SharedFolder, reap
 from orchestrator.assemble import core_of
+from orchestrator.checkpoints import CheckpointFiles
 from orchestrator.core import Core
 from orchestrator.driver import Engine, drive
 from orchestrator.errors import JournalDamaged, RunExists, RunFailed, ValueMissing
@@ -195,6 +196,7 @@ class Run:
         try:
             resumed = core is None
             core = core or self._restored([tracker] if tracker else [])
+            watching.append(self._checkpoints(core))
             if core.finished or self._driven(core, resumed, watching, stop, open_pool):
                 outcome = "done"
                 model, weights_sha256 = self._saved_model(core)
@@ -278,6 +280,13 @@ class Run:
 
         finished = Finished(self.files, self.spec, core.strategy, self.values, self._local(), history)
         return verb_of(self.spec).results(finished)
+
+    def _checkpoints(self, core: Core) -> CheckpointFiles:
+        where = (
+            f"{self.spec.storage}/{self.files.run}/checkpoints" if self.spec.storage else str(self.files.checkpoints)
+        )
+        wanted = verb_of(self.spec).checkpoints
+        return CheckpointFiles(Storage(where), lambda: wanted(core.strategy), self.values, self._local)
 
     def _local(self) -> Local:
         return Local(self.spec, self.started.paths)

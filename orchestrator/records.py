@@ -53,7 +53,6 @@ class Cause(StrEnum):
     USER_ERROR = "user error"
     OUT_OF_MEMORY = "out of memory"
     NON_FINITE = "non-finite"
-    OVERFLOW = "overflow"  # of float16: no failure, the strategy asks again with the loss scaled less
     BAD_REPLY = "bad reply"
     CANCELLED = "cancelled"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, TypeAlias
 
@@ -26,7 +26,7 @@ class Backward(msgspec.Struct, frozen=True, kw_only=True):
     micro_batch_size: >= 1, samples of one forward and backward pass; None: all of a batch at once.
     precision: of the passes, by torch.autocast; weights, gradients and sums stay in the model's own.
     loss_scale: >= 1, a power of two that the loss is multiplied by and the gradient divided by, so that small
-        gradients survive float16.
+        gradients survive float16; where the gradient overflows it is computed again with half of it.
     """
 
     micro_batch_size: int | None = None
@@ -34,8 +34,19 @@ class Backward(msgspec.Struct, frozen=True, kw_only=True):
     loss_scale: float = 1.0
 
 
-def backward(model: FlatModel, indices: Tensor, how: Backward, context: Context) -> float:
+def scales(how: Backward) -> Iterator[float]:
+    """What to scale the loss by, one after another until the gradient is finite: half as much each time, 1 at last."""
+    scale = how.loss_scale
+    while scale > 1:
+        yield scale
+        scale /= 2
+    yield 1.0
+
+
+def backward(model: FlatModel, indices: Tensor, how: Backward, scale: float, context: Context) -> float:
     """Leaves the gradient of the mean loss over these training samples with the model's parameters; returns that loss.
+
+    scale: of the loss, for this time.
 
     The model is in the mode that it is in, its parameters have no gradient before. Micro-batches weigh by their
     samples, so that their number changes nothing but rounding, for models without batch normalisation and dropout.
@@ -51,13 +62,13 @@ def backward(model: FlatModel, indices: Tensor, how: Backward, context: Context)
         with _autocast(how.precision, context.device):
             loss = context.task.loss(model.module, context.batch(Split.TRAIN, part))
         share = len(part) / len(indices)
-        factor = share * how.loss_scale
+        factor = share * scale
         torch.autograd.backward(loss if factor == 1 else loss * factor)
         total += loss.item() * share
-    if how.loss_scale != 1:
+    if scale != 1:
         for parameter in model.module.parameters():
             if parameter.grad is not None:
-                parameter.grad.div_(how.loss_scale)
+                parameter.grad.div_(scale)
     return total
 
 

@@ -17,7 +17,6 @@ TrainersError
 ├── RuleUnknown           an aggregation that no rule of `aggregation` does
 ├── ScheduleInvalid       a name or an option that torch.optim.lr_scheduler does not have, or that cannot work here
 ├── Interrupted           nobody waits for this work any more; not a failure
-├── Overflow              a float16 gradient does not fit at this scale of the loss; not a failure
 └── NonFinite             a loss or a gradient is NaN or Inf
     └── ClientDiverged    in a client's local training
 """
@@ -215,17 +214,6 @@ class Interrupted(TrainersError):
 
     def __str__(self) -> str:
         return f"stopped after {self.done} of {self.of} micro-batches"
-
-
-class Overflow(TrainersError):
-    """A gradient has NaN or Inf at a scale of the loss above 1: it is to be computed again at a smaller one."""
-
-    def __init__(self, scale: float) -> None:
-        super().__init__(scale)
-        self.scale = scale
-
-    def __str__(self) -> str:
-        return f"the float16 gradient overflows with the loss scaled by {self.scale:g}"
 
 
 class NonFinite(TrainersError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from orchestrator.spec.common import StaticQuorum
 from orchestrator.spec.federate_contradictions import federate_contradictions
 from orchestrator.spec.merge_contradictions import merge_contradictions
 from orchestrator.spec.models import VERBS, Spec
@@ -12,6 +11,7 @@ from orchestrator.spec.problems import Complaint, Keys, complaint, dotted
 from orchestrator.spec.search_contradictions import search_contradictions
 from orchestrator.spec.serve_contradictions import serve_contradictions
 from orchestrator.spec.stages import FROM, continued
+from orchestrator.spec.train_contradictions import train_contradictions
 from orchestrator.spec.worker_contradictions import most_of, worker_contradictions
 
 
@@ -67,18 +67,8 @@ def _listed(verbs: tuple[str, ...]) -> str:
     return " and ".join(verbs) or "no verb"
 
 
-def _train(spec: Spec) -> Iterator[Complaint]:
-    train = spec.train
-    assert train is not None
-    if isinstance(train.quorum, StaticQuorum) and (k := train.quorum.static.k) > (n := train.most_workers):
-        most = most_of(spec)
-        remedy = f"Use k <= {n} or {dotted(most[1:])} >= {k}."
-        why = f"is {k} but {dotted(most)} is {n}, so no round could ever end. {remedy}"
-        yield complaint(("train", "quorum", "static", "k"), why, most)
-
-
 OF_VERBS: Mapping[str, Callable[[Spec], Iterator[Complaint]]] = {
-    "train": _train,
+    "train": train_contradictions,
     "federate": federate_contradictions,
     "search": search_contradictions,
     "merge": merge_contradictions,

@@ -23,5 +23,5 @@ def merge_world(spec: Spec) -> Iterator[Complaint]:
         task = load_task(spec.task)
     except (Exception, SystemExit):  # told elsewhere
         return
-    yield from metric_problems(spec, merge.metric)
+    yield from metric_problems(spec, (spec.verb, "metric"), merge.metric)
     yield from complaints(spec, task)

@@ -28,7 +28,7 @@ def search_world(spec: Spec) -> Iterator[Complaint]:
     """Tries each value of a choice and each end of a range once. Cost: 0.3 ms each, and a model without memory."""
     search = spec.search
     assert search is not None
-    yield from metric_problems(spec, search.metric)
+    yield from metric_problems(spec, (spec.verb, "metric"), search.metric)
     space, faults = read_space(search.space)
     if faults:
         return

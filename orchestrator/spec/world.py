@@ -12,11 +12,13 @@ from orchestrator.spec.common import Optimizer
 from orchestrator.spec.federate_world import federate_world
 from orchestrator.spec.job_world import job_world
 from orchestrator.spec.merge_world import merge_world
+from orchestrator.spec.metric_world import metric_problems
 from orchestrator.spec.models import Spec
 from orchestrator.spec.problems import Complaint, Keys, dotted
 from orchestrator.spec.search_world import search_world
 from orchestrator.spec.serve_world import serve_world
 from orchestrator.spec.stages import alone
+from orchestrator.spec.train import Schedule
 from orchestrator.words import did_you_mean
 
 if TYPE_CHECKING:
@@ -79,7 +81,30 @@ def _model_arguments(task: Task, spec: Spec) -> Iterator[Complaint]:
 
 def _train(spec: Spec) -> Iterator[Complaint]:
     assert spec.train is not None
-    yield from optimizer_problems(("train", "optimizer"), spec.train.optimizer)
+    train = spec.train
+    yield from optimizer_problems(("train", "optimizer"), train.optimizer)
+    if train.outer_optimizer is not None:
+        yield from optimizer_problems(("train", "outer_optimizer"), train.outer_optimizer)
+    if train.learning_rate_schedule is not None:
+        yield from _schedule_problems(train.learning_rate_schedule, train.optimizer)
+    if train.early_stopping is not None:
+        yield from metric_problems(spec, ("train", "early_stopping", "metric"), train.early_stopping.metric)
+    if train.checkpoints.best is not None:
+        yield from metric_problems(spec, ("train", "checkpoints", "best", "metric"), train.checkpoints.best.metric)
+
+
+def _schedule_problems(schedule: Schedule, optimizer: Optimizer) -> Iterator[Complaint]:
+    """What torch's class says; where the optimizer is wrong, that is told elsewhere."""
+    from trainers.errors import OptimizerInvalid, ScheduleInvalid
+    from trainers.schedules import check_schedule
+
+    where: Keys = ("train", "learning_rate_schedule")
+    try:
+        check_schedule({"name": schedule.name, **schedule.options}, {"name": optimizer.name, **optimizer.options})
+    except ScheduleInvalid as error:
+        yield Complaint((where,), f"{dotted(where)}: {error.name!r}: {error.problem.rstrip('.')}.")
+    except OptimizerInvalid:
+        return
 
 
 def optimizer_problems(where: Keys, optimizer: Optimizer) -> Iterator[Complaint]:

@@ -56,7 +56,7 @@ def range_test(inputs: Mapping[str, Tensors], params: Mapping[str, Json], contex
             lr = asked.low * (asked.high / asked.low) ** (number / (asked.steps - 1))
             positions = torch.arange(number * asked.batch_size, (number + 1) * asked.batch_size) % len(order)
             live.zero_grad()
-            loss = backward(model, order[positions], asked, context)
+            loss = backward(model, order[positions], asked, asked.loss_scale, context)
             smoothed = SMOOTHING * smoothed + (1 - SMOOTHING) * loss
             level = smoothed / (1 - SMOOTHING ** (number + 1))
             if not isfinite(level) or level > BROKEN * lowest:

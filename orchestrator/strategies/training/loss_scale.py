@@ -19,12 +19,10 @@ class LossScale:
     scale: float = FIRST
     steps: int = 0  # since it changed
 
-    def overflowed(self, at: float) -> None:
-        """A gradient computed at scale `at` did. Several of one round halve it once."""
-        if at == self.scale:
-            self.scale, self.steps = max(1.0, at / 2), 0
-
-    def stepped(self) -> None:
+    def stepped(self, used: float) -> None:
+        """used: the smallest scale at which a gradient of the step was computed, after overflows at larger ones."""
+        if used < self.scale:
+            self.scale, self.steps = used, 0
         self.steps += 1
         if self.steps >= GROWS_AFTER:
             self.scale, self.steps = min(MOST, self.scale * 2), 0

@@ -35,6 +35,7 @@ class Gradient:
     norm2: float
     reach: float = 0.0
     inner: Ref = NONE
+    scale: float = 1.0  # of the loss, that was used
 
 
 @dataclass(slots=True)

@@ -27,8 +27,7 @@ from orchestrator.strategies.training.works import Question
 ATTEMPTS = 3  # of one block of data, then the run ends: no worker can do better
 LOSSES = 8  # of workers that were at one block of data, then the run ends: the block may be what ends them
 LOST = (Cause.LOST_WORKER, Cause.LOST_NODE)
-NOT_ITS_FAULT = (Cause.PREEMPTED, Cause.OVERFLOW)
-TRIES_AGAIN = (*LOST, *NOT_ITS_FAULT, Cause.TIMEOUT, Cause.BAD_REPLY)
+TRIES_AGAIN = (*LOST, Cause.PREEMPTED, Cause.TIMEOUT, Cause.BAD_REPLY)
 
 
 class SyncTraining:
@@ -167,6 +166,11 @@ class SyncTraining:
         state.samples = {
             split: int(told.result.metrics[f"{split}_samples"]) for split in ("train", "validation", "test")
         }
+        if settings.best is not None and not state.samples["validation"]:
+            raise RunFailed(
+                "the best version is chosen on validation data, and the task has none: leave out "
+                "early_stopping and checkpoints.best, or let Task.data return some"
+            )
         state.blocks = Blocks(per_epoch=ceil(state.samples["train"] / settings.block_size))
         state.exponent = exponent(settings.learning_rate.rule, {})
         if settings.learning_rate.rule == "knee" and settings.workers > 1:
@@ -194,9 +198,7 @@ class SyncTraining:
         if told.work.id not in state.blocks.out:
             return  # its round is over: the block has come back already
         block = state.blocks.give_back(told.work.id)
-        if failure.cause is Cause.OVERFLOW:
-            state.scale.overflowed(float(str(told.work.params["loss_scale"])))
-        elif failure.cause not in NOT_ITS_FAULT:
+        if failure.cause is not Cause.PREEMPTED:
             self._blame(block, failure)
         if failure.cause in TRIES_AGAIN:
             state.asked.pop(told.work.place.worker, None)
@@ -225,6 +227,7 @@ class SyncTraining:
                 metrics["norm2"],
                 metrics.get("reach", 0.0),
                 outputs.get("inner", NONE),
+                metrics.get("loss_scale", state.scale.scale),
             )
             state.gradients.append(gradient)
             if gradient.inner:
@@ -240,7 +243,7 @@ class SyncTraining:
             state.previous_weights, state.previous_mean = state.weights, outputs["mean"]
         state.weights, state.optimizer = outputs["weights"], outputs["optimizer"]
         state.step += 1
-        state.scale.stepped()
+        state.scale.stepped(min(gradient.scale for gradient in state.gradients))
         if "average" in outputs:
             self._averaged(outputs["average"])
         row = Row(state.step, self._figures(metrics))

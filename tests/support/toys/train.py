@@ -15,7 +15,9 @@ from orchestrator.pools.execute import Execute
 from orchestrator.pools.latency import chance
 from orchestrator.protocols import Values
 from orchestrator.quorum import QUORUMS, make_quorum
+from orchestrator.records import Late
 from orchestrator.strategies import SyncTraining, SyncTrainingSettings
+from orchestrator.strategies.training import Checkpoints, EarlyStopping, Lawa, LearningRate, LocalSteps
 from tests.support.toys.case import Answer, Case, Kinds, execute
 
 SIZE = 3
@@ -42,7 +44,27 @@ def _gradient(inputs: Mapping[str, Any], params: Any, seed: int, work_id: int) -
     noise = [chance(seed, params["epoch"], params["block"], i) - 0.5 for i in range(SIZE)]
     gradient = CURVATURE * w + torch.tensor(noise, dtype=torch.float64)
     loss = float((CURVATURE * w * w).sum() / 2)
-    return {"gradient": {"g": gradient}}, {"loss": loss, "norm2": float(gradient @ gradient), "samples": 10.0}
+    metrics = {"loss": loss, "norm2": float(gradient @ gradient), "samples": 10.0}
+    if "loss_scale" in params:
+        metrics["loss_scale"] = min(params["loss_scale"], 2.0 ** (10 + params["block"] % 5))
+    return {"gradient": {"g": gradient}}, metrics
+
+
+def _local_steps(inputs: Mapping[str, Any], params: Any, seed: int, work_id: int) -> Answer:
+    """So many steps along gradients that differ by their number; the inner optimizer remembers how many it took."""
+    w, taken = inputs["weights"]["w"], inputs["inner"]["taken"] if "inner" in inputs else torch.zeros(())
+    moved = w.clone()
+    for step in range(params["steps"]):
+        noise = [chance(seed, params["epoch"], params["block"], step, i) - 0.5 for i in range(SIZE)]
+        moved = moved - params["optimizer"]["lr"] / (1 + taken) * (CURVATURE * moved + torch.tensor(noise))
+    way = w - moved
+    metrics = {"loss": float((CURVATURE * w * w).sum() / 2), "norm2": float(way @ way), "samples": 10.0, "reach": 0.4}
+    return {"gradient": {"g": way}, "inner": {"taken": taken + params["steps"]}}, metrics
+
+
+def _range_test(inputs: Mapping[str, Any], params: Any, seed: int, work_id: int) -> Answer:
+    """Steps may grow as the root of the batch."""
+    return {}, {"knee": 0.1 * params["batch_size"] ** 0.5}
 
 
 def _aggregate(inputs: Mapping[str, Any], params: Any, seed: int, work_id: int) -> Answer:
@@ -65,6 +87,13 @@ def _aggregate(inputs: Mapping[str, Any], params: Any, seed: int, work_id: int) 
     }
     if params["keep_mean"]:
         outputs["mean"] = {"g": mean}
+    new = outputs["weights"]["w"]
+    if "ema" in params:
+        average = inputs["average"]["w"] if "average" in inputs else new
+        outputs["average"] = {"w": params["ema"] * average + (1 - params["ema"]) * new}
+    if "lawa" in params:
+        versions = [*(inputs[name]["w"] for name in params["lawa"]), new]
+        outputs["average"] = {"w": sum(versions, torch.zeros(SIZE, dtype=torch.float64)) / len(versions)}
     return outputs, metrics
 
 
@@ -78,27 +107,52 @@ def kinds(train_samples: int = 240) -> Kinds:
     return {
         "init": partial(init, train_samples=train_samples),
         "gradient": _gradient,
+        "local_steps": _local_steps,
+        "range_test": _range_test,
         "aggregate": _aggregate,
         "evaluate": evaluate,
     }
 
 
-def _strategy(quorum: str) -> SyncTraining:
-    return SyncTraining(
-        SyncTrainingSettings(
-            batch_size=10,
-            epochs=2,
-            optimizer={"name": "sgd", "lr": 0.2},
-            evaluate_every={"rounds": 7},
-            gradient_statistics=quorum in ("dynamic", "dbw"),
-        )
-    )
+def strategy(quorum: str = "full", **more: Any) -> SyncTraining:
+    settings: dict[str, Any] = {
+        "batch_size": 10,
+        "epochs": 2,
+        "optimizer": {"name": "sgd", "lr": 0.2},
+        "evaluate_every": {"rounds": 7},
+        "gradient_statistics": quorum in ("dynamic", "dbw"),
+    }
+    return SyncTraining(SyncTrainingSettings(**{**settings, **more}))
 
 
 OPTIONS: Mapping[str, Mapping[str, object]] = {"static": {"k": 3}}
 
-CASES: Mapping[str, Case] = {
-    quorum: Case(partial(_strategy, quorum), partial(make_quorum, quorum, **OPTIONS.get(quorum, {})), kinds())
-    for quorum in QUORUMS
+IN_FULL: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "interrupted": ("dynamic", {"late": Late.INTERRUPT}),
+    "float16 and ema": ("rate", {"backward": {"precision": "float16"}, "ema": 0.9}),
+    "local steps": ("dynamic", {"local": LocalSteps(3, {"name": "sgd", "lr": 0.7})}),
+    "best, lawa": (
+        "static",
+        {
+            "best": ("loss", "min"),
+            "stopping": EarlyStopping(3, 1e-4),
+            "lawa": Lawa(3, {"rounds": 4}),
+            "checkpoints": Checkpoints({"rounds": 5}, 2),
+        },
+    ),
+    "knee, per epoch": (
+        "dynamic",
+        {"workers": 5, "learning_rate": LearningRate("knee", {"name": "StepLR", "step_size": 1}, "epoch")},
+    ),
 }
-"""Training with every quorum."""
+"""By name: a quorum, and settings that are not the usual ones."""
+
+
+def _case(quorum: str, more: Mapping[str, Any]) -> Case:
+    return Case(partial(strategy, quorum, **more), partial(make_quorum, quorum, **OPTIONS.get(quorum, {})), kinds())
+
+
+CASES: Mapping[str, Case] = {quorum: _case(quorum, {}) for quorum in QUORUMS} | {
+    name: _case(quorum, more) for name, (quorum, more) in IN_FULL.items()
+}
+"""Training with every quorum, and in every other way."""

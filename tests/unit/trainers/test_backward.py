@@ -14,7 +14,7 @@ from torch import nn
 
 from tests.unit.trainers.tasks import ADAMW, SGD, Digits, Training
 from trainers import Split, fingerprint, run_kind
-from trainers.errors import Interrupted, NonFinite, Overflow
+from trainers.errors import Interrupted, NonFinite
 from trainers.flat import PARAMETERS
 
 
@@ -51,13 +51,21 @@ def test_the_scale_of_the_loss_cancels_exactly_in_float32(power: int) -> None:
     assert torch.equal(gradient(Training("mlp"), loss_scale=2.0**power)[0], gradient(Training("mlp"))[0])
 
 
-def test_a_gradient_that_overflows_asks_for_a_smaller_scale_and_one_without_a_scale_is_not_finite() -> None:
-    with pytest.raises(Overflow, match="overflows with the loss scaled by"):
-        gradient(Training("mlp"), precision="float16", loss_scale=2.0**40)
+def test_a_gradient_that_overflows_is_computed_again_at_half_the_scale_until_it_fits() -> None:
+    params = {"epoch": 0, "block": 2, "batch_size": 60, "precision": "float16"}
+    high, low = Training("dropout"), Training("dropout")
+    outputs, metrics = high.run("gradient", {"weights": high.weights}, {**params, "loss_scale": 2.0**40})
+    assert 1 < metrics["loss_scale"] < 2.0**40
+    at_once, again = low.run("gradient", {"weights": low.weights}, {**params, "loss_scale": metrics["loss_scale"]})
+    assert torch.equal(outputs["gradient"][PARAMETERS], at_once["gradient"][PARAMETERS])  # the same dropout, too
+    assert metrics == again
+
+
+def test_a_loss_that_is_not_finite_is_nobodys_overflow() -> None:
     training = Training("mlp")
     training.weights = {**training.weights, PARAMETERS: training.weights[PARAMETERS] * float("nan")}
     with pytest.raises(NonFinite):
-        gradient(training, precision="float16")
+        gradient(training, precision="float16", loss_scale=1024.0)
 
 
 def test_work_that_is_interrupted_stops_between_two_micro_batches() -> None:

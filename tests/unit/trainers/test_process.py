@@ -33,7 +33,6 @@ EXAMPLES = [
     errors.RuleUnknown("fedavgg", ("fedavg",)),
     errors.ScheduleInvalid("CosineLR", "unknown"),
     errors.Interrupted(3, 8),
-    errors.Overflow(65536.0),
     errors.NonFinite("loss", 1, 2),
     errors.ClientDiverged("7", 1, 2),
 ]
