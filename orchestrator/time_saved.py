@@ -36,7 +36,7 @@ class Timings:
             if event.failure is not None:
                 continue
             elapsed_s = event.received_s - dispatched_s
-            if work.kind == "gradient":
+            if work.kind in ("gradient", "local_steps"):
                 self.gradients_s.setdefault(event.worker, []).append(elapsed_s)
             else:
                 self.others_s.setdefault(work.kind, []).append(elapsed_s)

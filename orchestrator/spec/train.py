@@ -27,7 +27,12 @@ class Schedule(Section):
 class EmaOptions(Section):
     """An exponential moving average of the weights."""
 
-    decay: float = Field(default=0.999, gt=0, lt=1, description="how much of it stays at each step")
+    decay: float = Field(
+        default=0.999,
+        gt=0,
+        lt=1,
+        description="how much of it stays at each step; less at first: (1 + step) / (10 + step)",
+    )
 
 
 class LawaOptions(Section):

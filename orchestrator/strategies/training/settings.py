@@ -71,7 +71,8 @@ class SyncTrainingSettings:
     gradient_statistics: whether the quorum wants `change_norm2`, `step_norm2` and `step_dot_gradient`; they cost one
         more pass over the parameters a step and one more value.
     backward: how gradients are computed, {"micro_batch_size", "precision"}; see `trainers.backward`.
-    late: what becomes of gradients that come too late. ema: in (0, 1), decay of the averaged weights.
+    late: what becomes of gradients that come too late. ema: in (0, 1), decay of the averaged weights; at
+        first (1 + step)/(10 + step), or they would be those of the beginning for long.
     best: metric of the validation split, without that word, and whether "max" or "min" of it is better: the best
         version by it is kept; None: no version is better than another.
     """

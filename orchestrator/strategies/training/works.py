@@ -92,7 +92,7 @@ def aggregate(settings: SyncTrainingSettings, state: State, lawa: bool) -> Quest
     if settings.local is None:
         params |= _scheduled(settings, state)
     if settings.ema is not None:
-        params["ema"] = settings.ema
+        params["ema"] = min(settings.ema, (1 + state.step) / (10 + state.step))
         inputs |= {"average": state.average} if state.average else {}
     if lawa:
         kept = {f"kept.{number}": ref for number, ref in enumerate(state.kept)}
