@@ -45,10 +45,14 @@ class Commands(TyperGroup):
             if isinstance(error, SpecInvalid):
                 console.print("nothing was started", style="dim")
             raise typer.Exit(error.exit_code) from None
-        except OSError as error:  # a full disk, say
-            where = f" ({error.filename})" if error.filename else ""
-            console.print(Text(f"the system refused: {error.strerror or error}{where}."), soft_wrap=True)
-            console.print("A run's journal is whole up to its last wake: once that is mended, ripieno resume goes on.")
+        except OSError as error:
+            from orchestrator.cli.refusals import refusal
+
+            console.print(Text(refusal(error)), soft_wrap=True)
+            console.print(
+                "A run's journal is whole up to its last wake: once that is mended, ripieno resume goes on.",
+                soft_wrap=True,
+            )
             raise typer.Exit(1) from None
 
 

@@ -10,14 +10,18 @@ def write_durably(path: Path, parts: Iterable[bytes | bytearray | memoryview]) -
 
     The file is written aside, synced, renamed, and its folder synced: a crash at any instant leaves the old file or
     the new one, and at most a `.tmp` beside it, which the next call of the same name overwrites.
+    Raises OSError, which names the file.
     Cost: two syncs, 0.3 ms on a fast disk, up to 20 ms on others.
     """
     aside = path.with_name(path.name + ".tmp")
-    with aside.open("wb") as file:
-        for part in parts:
-            file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with aside.open("wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     aside.rename(path)
     sync_folder(path.parent)
 

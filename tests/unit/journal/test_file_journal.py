@@ -249,7 +249,7 @@ class TestLock:
 
 class TestRotation:
     def test_a_kill_at_any_line_loses_nothing_that_was_acknowledged(self, tmp_path: Path) -> None:
-        command = [sys.executable, "-m", "tests.support.killed_at_every_line", str(tmp_path), RUN, "300"]
+        command = [sys.executable, "-m", "tests.support.killed_at_every_line", str(tmp_path), RUN, "340"]
         ran = subprocess.run(command, capture_output=True, text=True)
         assert ran.returncode == 0, ran.stderr
         assert int(ran.stdout) > 1000
