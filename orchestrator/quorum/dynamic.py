@@ -27,8 +27,9 @@ class Dynamic:
     Few while the loss is far above what the gradients' noise allows, more as it comes near; never so many that
     stragglers lower the rate of results. Times come from a simulation of the workers' own round trips (see
     `monte_carlo`), refreshed every fourth round and when the number of workers changed. Waits for all until a step with
-    a variance was seen and half of the workers were timed: one round, as a rule. Steps with missing or non-finite
-    signals are skipped.
+    a variance was seen and half of the workers were timed; in the first round, whose stragglers nobody knows, for twice
+    as long as the first result took at most, but for half of the workers. Steps with missing or non-finite signals are
+    skipped.
 
     Args:
         loss_floor: what the loss is known never to get below; the estimate F* starts there.
@@ -48,6 +49,8 @@ class Dynamic:
         n = evidence.present
         past = _Past.from_json(evidence.memory, loss_floor=self.loss_floor)
         now = past if past.round == evidence.round else self._absorbed(past, evidence)
+        if now.step is None and now.first == evidence.round:
+            return now.opening(evidence)
         if now.step is None:
             return now.decided(n, f"all {n} present: no statistics yet, no step was seen")
         if not now.variances:
@@ -61,7 +64,8 @@ class Dynamic:
 
     def _absorbed(self, past: _Past, evidence: Evidence) -> _Past:
         """The past with the step that was closed since."""
-        now = replace(past, round=evidence.round, times_age=past.times_age + 1)
+        first = evidence.round if past.first is None else past.first
+        now = replace(past, first=first, round=evidence.round, times_age=past.times_age + 1)
         step = read_step(evidence.signals)
         if step is None:
             return now
@@ -79,8 +83,7 @@ def _timed(past: _Past, evidence: Evidence) -> _Past:
         return past if times is None or times.n == n else replace(past, times=times.rescaled(n))
     if times is not None and times.n == n and past.times_age < REFRESH_ROUNDS:
         return past
-    round_s = inf if times is None else times.at(past.wait_for)
-    fresh = round_times(evidence, current=past.wait_for, round_s=round_s)
+    fresh = round_times(evidence, current=past.wait_for)
     return replace(past, times=fresh, times_age=0)
 
 
@@ -99,11 +102,12 @@ def _why(choice: Choice, progress: Progress, times: RoundTimes) -> str:
 class _Past:
     """What a run's earlier rounds taught.
 
-    round: the last that was decided. step: the last usable one. variances: samples of V, newest last.
-    times: T(k), estimated `times_age` rounds ago. wait_for: what was decided last.
+    first, round: the first and the last that was decided. step: the last usable one. variances: samples of V, newest
+    last. times: T(k), estimated `times_age` rounds ago. wait_for: what was decided last.
     """
 
     losses: LossHistory
+    first: int | None = None
     round: int | None = None
     step: Step | None = None
     variances: tuple[float, ...] = ()
@@ -111,11 +115,20 @@ class _Past:
     times_age: int = 0
     wait_for: int = 1
 
+    def opening(self, evidence: Evidence) -> Decision:
+        """Of the first round."""
+        n, now_s = evidence.present, evidence.now_s
+        deadline_s = now_s + max(now_s - evidence.opened_s, 0.0)
+        least = min(max(-(-n // 2), 2), n)
+        why = f"all {n} present that come in twice the time of the first, {least} at least: no statistics yet"
+        return self.decided(n, why)._replace(deadline_s=deadline_s, at_least=least)
+
     def decided(self, wait_for: int, why: str) -> Decision:
         return Decision(wait_for, why, memory=replace(self, wait_for=wait_for).to_json())
 
     def to_json(self) -> Json:
         return {
+            "first": self.first,
             "round": self.round,
             "step": None if self.step is None else self.step.to_json(),
             "variances": list(self.variances),
@@ -135,6 +148,7 @@ class _Past:
         losses = LossHistory(tuple(past["losses"]), past["since_reset"], past["floor"], loss_floor)
         return cls(
             losses=losses,
+            first=past["first"],
             round=past["round"],
             step=None if past["step"] is None else Step.from_json(past["step"]),
             variances=tuple(past["variances"]),

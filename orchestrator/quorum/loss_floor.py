@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 SMOOTHED = 30
-PLATEAU = 100
+PLATEAU = 60
 
 
 @dataclass(frozen=True, slots=True)
 class LossHistory:
     """The losses of the last steps, and what they say about the floor.
 
-    losses: the last 100 at most, newest last. since_reset: how many came since the last plateau.
+    losses: the last 60 at most, newest last. since_reset: how many came since the last plateau.
     floor: F*, in loss. least: what the user knows about it (0 for cross entropy); F* never goes below.
     """
 
@@ -35,9 +35,9 @@ class LossHistory:
     def after(self, loss: float, noise_floor: float) -> LossHistory:
         """The history with one more loss, taken at a step whose noise floor is Φ = `noise_floor` >= 0.
 
-        Plateau: once 100 losses came since the last one and the newer 50 are no lower on average than the older 50,
-        the run sits on its noise floor, so that F* = max(F*, F - Φ): the next k at least doubles. Then the count starts
-        again; shorter windows saw plateaus where there were none. F* stays below F - Φ/2.
+        Plateau: once 60 losses came since the last one and the newer 30 are no lower on average than the older 30, the
+        run sits on its noise floor, so that F* = max(F*, F - Φ): the next k at least doubles. Then the count starts
+        again. F* stays below F - Φ/2.
         """
         history = replace(self, losses=(*self.losses, loss)[-PLATEAU:], since_reset=self.since_reset + 1)
         mean, floor, since_reset = history.mean, history.floor, history.since_reset

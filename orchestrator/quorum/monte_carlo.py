@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.quorum.candidates import candidates
+from orchestrator.quorum.changes import since_changes
 from orchestrator.quorum.round_times import RoundTimes
 from orchestrator.records import Evidence, RoundTrip
 
@@ -19,10 +20,6 @@ GRID = 16
 SAMPLE = 256
 ROUNDS, WARM_UP_ROUNDS = 8, 4
 REPLICAS, REPLICAS_OF_MANY = 48, 32
-AGE_ROUNDS = 50
-KEPT = 5
-"""A worker's last five round trips count, however old they are."""
-
 
 INTERRUPTED = 0.02
 """Above this share of round trips without an end, work is being interrupted; failures are rarer."""
@@ -70,18 +67,17 @@ class Workers:
         return totals
 
 
-def round_times(evidence: Evidence, *, current: int, round_s: float = inf) -> RoundTimes | None:
+def round_times(evidence: Evidence, *, current: int) -> RoundTimes | None:
     """T(k) of the workers present; None while fewer than half of them were ever timed.
 
     Under push-and-wait every started computation ends, so late results must be among the round trips; then nothing is
     censored. A busy worker out for longer than any of its round trips is drawn no shorter than that: it is noticed
-    before it answers. Where more than 2 % of the round trips have no end, work is interrupted when its round closes,
-    and what is open is completed by an exponential guess.
+    before it answers. Round trips from before a worker became slower or faster are left out, see `since_changes`.
+    Where more than 2 % of them have no end, work is interrupted when its round closes; then all count, and what is open
+    is completed by an exponential guess.
 
     Args:
         current: the present k, one of those estimated.
-        round_s: what a round takes now; round trips that ended more than 50 of these ago are left out, but for a
-            worker's last five, because a window of fixed length forgets slowly when workers slow down.
     Returns:
         Every k up to 64 workers, above that 16 of them (see `candidates`).
     Holds: seeded by (evidence.seed, evidence.round) alone; multiplying all times by a power of two multiplies T by it.
@@ -93,7 +89,7 @@ def round_times(evidence: Evidence, *, current: int, round_s: float = inf) -> Ro
     """
     n = evidence.present
     random = np.random.default_rng((evidence.seed % 2**64, evidence.round % 2**64))
-    workers = _read(evidence, min(n, SAMPLE), oldest_s=evidence.now_s - AGE_ROUNDS * round_s)
+    workers = _read(evidence, min(n, SAMPLE))
     if workers is None:
         return None
     m = len(workers.count)
@@ -147,13 +143,12 @@ def _sampled(round_trips: Mapping[str, Sequence[RoundTrip]], m: int) -> list[str
     return [names[order[-(-(stratum + 1) * len(names) // m) - 1]] for stratum in range(m)]
 
 
-def _read(evidence: Evidence, m: int, *, oldest_s: float) -> Workers | None:
+def _read(evidence: Evidence, m: int) -> Workers | None:
     """The round trips of m workers, a sample if there are more, with nameless untimed ones if there are fewer."""
     names = _sampled(evidence.round_trips, m)
     trips: list[RoundTrip] = []
     first, count, at_least = [], [], []
-    for name in names:
-        own = _recent(evidence.round_trips[name], oldest_s)
+    for name, own in zip(names, _recent([evidence.round_trips[name] for name in names]), strict=True):
         elapsed = evidence.in_flight_s.get(name, 0.0)
         first.append(len(trips))
         count.append(len(own))
@@ -175,12 +170,11 @@ def _read(evidence: Evidence, m: int, *, oldest_s: float) -> Workers | None:
     )
 
 
-def _recent(trips: Sequence[RoundTrip], oldest_s: float) -> list[RoundTrip]:
-    """Those that may be drawn, newest first."""
-    kept: list[RoundTrip] = []
-    for trip in reversed(trips):
-        if len(kept) >= KEPT and trip.ended_s < oldest_s:
-            break
-        if isfinite(trip.duration_s) and trip.duration_s >= 0:
-            kept.append(trip)
-    return kept
+def _recent(round_trips: Sequence[Sequence[RoundTrip]]) -> list[list[RoundTrip]]:
+    """Of each worker those that may be drawn: since it last changed, but all where work is interrupted, for then most
+    durations are the rounds' and not the workers'."""
+    usable = [[trip for trip in own if isfinite(trip.duration_s) and trip.duration_s >= 0] for own in round_trips]
+    if sum(not trip.finished for own in usable for trip in own) > INTERRUPTED * sum(map(len, usable)):
+        return usable
+    counts = since_changes([np.array([trip.duration_s for trip in own]) for own in usable])
+    return [own[len(own) - count :] for own, count in zip(usable, counts.tolist(), strict=True)]

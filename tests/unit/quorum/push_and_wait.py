@@ -173,6 +173,7 @@ class Cluster:
             busy_since[first] = np.inf
             evidence = self._evidence(
                 number,
+                now,
                 first_s,
                 in_flight_s={
                     name: (first_s - since) * self.second_s
@@ -183,8 +184,12 @@ class Cluster:
                 memory=json.loads(json.dumps(memory)) if self.through_json else memory,
             )
             decision = quorum.decide(evidence)
-            memory, k = decision.memory, decision.wait_for
-            closes = float(np.partition(finish, k - 1)[k - 1])
+            memory, in_order = decision.memory, np.sort(finish)
+            closes = float(in_order[decision.wait_for - 1])
+            if decision.deadline_s is not None:
+                deadline = decision.deadline_s / self.second_s
+                closes = min(closes, max(deadline, float(in_order[decision.at_least - 1])))
+            k = int((finish <= closes).sum()) if closes < in_order[decision.wait_for - 1] else decision.wait_for
             self.arrivals.append(Arrivals(h, self._rounds[number][1]))
 
             in_time, taken_up = finish <= closes, (start < closes) | (finish <= closes)
@@ -205,11 +210,18 @@ class Cluster:
             now, h, number = closes, k, number + 1
 
     def _evidence(
-        self, number: int, now_s: float, *, in_flight_s: dict[str, float], signals: dict[str, float], memory: Json
+        self,
+        number: int,
+        opened_s: float,
+        now_s: float,
+        *,
+        in_flight_s: dict[str, float],
+        signals: dict[str, float],
+        memory: Json,
     ) -> Evidence:
         return Evidence(
             round=number,
-            opened_s=0.0,
+            opened_s=opened_s * self.second_s,
             now_s=now_s * self.second_s,
             eligible=self.n,
             present=self.n,
