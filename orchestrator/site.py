@@ -175,7 +175,7 @@ def _execute(site: Site, training: Training, session: WorkerSession) -> Execute:
     except Exception as error:  # the user's module may raise anything
         raise CannotJoin(f"the task of the run cannot be loaded here: {type(error).__name__}: {error}") from error
     give_data(task, training.task, site.data)
-    context = Context(task, training.seed, torch.device(site.device))
+    context = Context(task, training.seed, torch.device(site.device), interrupted=session.interrupted)
     return executor(SharedValues(session.folder), context)
 
 

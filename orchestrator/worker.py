@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Self, TypeAlias
 
 from cluster.sessions import Door, WorkerSession
-from cluster.shared_memory import SharedFolder
 from orchestrator.pools.execute import Execute, WorkFailed
 from orchestrator.records import WORKER, Cause, Failure, Ref, Work
 from protos import ripieno_pb2 as pb
@@ -18,7 +17,10 @@ from protos import ripieno_pb2 as pb
 ENTRY = "orchestrator.worker:serve"
 """For a launcher's `Member`; its argument is `WorkerSettings.to_json()`."""
 
-MakeExecute: TypeAlias = Callable[[SharedFolder], Execute]
+MakeExecute: TypeAlias = Callable[[WorkerSession], Execute]
+"""The session says where values lie, and whether work is to be interrupted."""
+
+SLOW_SLEEP_S = 0.01  # at a time, when a slow worker waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +87,15 @@ def serve(argument: str) -> None:
     """
     settings = WorkerSettings.from_json(argument)
     assert settings.training is not None, "a training worker needs to know what to train"
-    work_for_engine(settings, _prepare(settings.training))
+    work_for_engine(settings, prepare(settings.training))
 
 
 def work_for_engine(settings: WorkerSettings, make_execute: MakeExecute) -> None:
-    """Does all work that comes, one piece at a time, in this thread. make_execute: is given where values lie."""
+    """Does all work that comes, one piece at a time, in this thread."""
     with WorkerSession(
         settings.door, settings.name, role=settings.role, labels=settings.labels, share=settings.share
     ) as session:
-        for _ in answers(session, make_execute(session.folder), settings.slow_factor):
+        for _ in answers(session, make_execute(session), settings.slow_factor):
             pass
 
 
@@ -106,7 +108,9 @@ def answers(session: WorkerSession, execute: Execute, slow_factor: float = 1.0) 
     while (given := session.take()) is not None:
         work = work_of(given.assignment)
         damage = "; ".join(filter(None, map(session.damage, work.inputs.values())))
-        result = _failed(Failure(Cause.BAD_REPLY, damage)) if damage else _do(work, execute, slow_factor)
+        result = _failed(Failure(Cause.BAD_REPLY, damage)) if damage else _do(work, execute)
+        if slow_factor > 1:
+            result = _slowed(result, slow_factor, session.interrupted)
         result.attempt.CopyFrom(given.assignment.attempt)
         session.answer(given, result)
         yield work, result
@@ -119,16 +123,28 @@ def work_of(assignment: pb.Assignment) -> Work:
     return Work(assignment.attempt.work_id, assignment.round, assignment.kind, inputs, params)
 
 
-def _do(work: Work, execute: Execute, slow_factor: float) -> pb.Result:
+def _do(work: Work, execute: Execute) -> pb.Result:
     started_s = time.perf_counter()
     try:
         outputs, metrics = execute(work)
         result = pb.Result(outputs=outputs, metrics=metrics)
     except WorkFailed as error:
         result = _failed(error.failure)
-    computed_s = time.perf_counter() - started_s
-    time.sleep((slow_factor - 1) * computed_s)
-    result.computed_s = slow_factor * computed_s
+    result.computed_s = time.perf_counter() - started_s
+    return result
+
+
+def _slowed(result: pb.Result, factor: float, interrupted: Callable[[], bool]) -> pb.Result:
+    """The same result after so many times as long, or none if it was interrupted meanwhile."""
+    computed_s, slept_s = result.computed_s, 0.0
+    started_s = time.perf_counter()
+    while slept_s < (factor - 1) * computed_s:
+        if interrupted():
+            result = _failed(Failure(Cause.CANCELLED, "stopped while it was being slow"))
+            break
+        time.sleep(min(SLOW_SLEEP_S, (factor - 1) * computed_s - slept_s))
+        slept_s = time.perf_counter() - started_s
+    result.computed_s = computed_s + slept_s
     return result
 
 
@@ -137,7 +153,7 @@ def _failed(failure: Failure) -> pb.Result:
     return pb.Result(failure=pb.Failure(cause=cause.value, message=message, traceback=traceback))
 
 
-def _prepare(training: Training) -> MakeExecute:
+def prepare(training: Training) -> MakeExecute:
     """All that takes long, torch's import first of all, so that a worker that joins is ready."""
     from trainers import Context, keep_freed_memory, load_task, make_deterministic
 
@@ -153,8 +169,8 @@ def _prepare(training: Training) -> MakeExecute:
         context = Context(task, training.seed, torch.device(training.device))
     except Exception as error:
         failure = failure_of(error)
-        return lambda folder: _always(failure)
-    return lambda folder: executor(SharedValues(folder), context)
+        return lambda session: _always(failure)
+    return lambda session: executor(SharedValues(session.folder), replace(context, interrupted=session.interrupted))
 
 
 def _always(failure: Failure) -> Execute:

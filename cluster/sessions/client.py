@@ -99,6 +99,7 @@ class WorkerSession:
         self.foreign = 0
         self._changed = Condition()  # guards all below
         self._ledger = Ledger()
+        self._latest: Given | None = None  # of what was taken
         self._outbox: Outbox = SimpleQueue()  # of the present stream; its items are made into messages as it is read
         self._epoch = 0  # of the present stream; 0 before its welcome
         self._known: set[str] = set()  # values in the worker's own folder that the engine has too
@@ -134,7 +135,15 @@ class WorkerSession:
             self._changed.wait_for(lambda: self._ended or self._ledger.pending)
             if isinstance(self._ended, Exception):
                 raise self._ended
-            return None if self._ended else self._ledger.take()
+            if self._ended:
+                return None
+            self._latest = self._ledger.take()
+            return self._latest
+
+    def interrupted(self) -> bool:
+        """Whether the work that was taken last may be left undone: it was cancelled, or its engine is no more."""
+        with self._changed:
+            return self._latest is not None and self._ledger.unwanted(self._latest)
 
     def damage(self, name: str) -> str:
         """Why a value that the engine sent cannot be read; "" if nothing is known against it."""

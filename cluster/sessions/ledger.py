@@ -29,6 +29,7 @@ class Ledger:
         self._era = 0
         self._pending: deque[Given] = deque()
         self._taken: dict[Key, Given] = {}
+        self._unwanted: set[Key] = set()  # of those: cancelled too late to be left undone
         self._sent: deque[pb.Result] = deque()  # not acknowledged
         self._acknowledged = 0  # on this stream
 
@@ -48,6 +49,7 @@ class Ledger:
             self._era += 1
             self._pending.clear()
             self._taken.clear()
+            self._unwanted.clear()
             self._sent.clear()
         return list(self._sent)
 
@@ -61,12 +63,18 @@ class Ledger:
         return given
 
     def cancel(self, attempts: Iterable[pb.Attempt]) -> list[Given]:
-        """Takes those that are still pending, to be answered with what cancelled work gets."""
+        """Takes those that are still pending, to be answered with what cancelled work gets; others are unwanted."""
         keys = {key_of(attempt) for attempt in attempts}
+        self._unwanted.update(keys & self._taken.keys())
         given = [item for item in self._pending if key_of(item.assignment.attempt) in keys]
         self._pending = deque(item for item in self._pending if key_of(item.assignment.attempt) not in keys)
         self._taken.update((key_of(item.assignment.attempt), item) for item in given)
         return given
+
+    def unwanted(self, given: Given) -> bool:
+        """Whether nobody waits for this work, which was taken, any more."""
+        key = key_of(given.assignment.attempt)
+        return key in self._unwanted or self._taken.get(key) is not given
 
     def answer(self, given: Given, result: pb.Result) -> bool:
         """Whether this answer is owed: once for each work taken in this era."""
@@ -74,6 +82,7 @@ class Ledger:
         if self._taken.get(key) is not given:
             return False
         del self._taken[key]
+        self._unwanted.discard(key)
         self._sent.append(result)
         return True
 

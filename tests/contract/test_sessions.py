@@ -13,6 +13,7 @@ from cluster.sessions import Door, Given, SessionServer, Sites, WorkerSession
 from cluster.sessions.chunks import CHUNK_BYTES
 from cluster.shared_memory import SharedFolder
 from protos import ripieno_pb2 as pb
+from tests.support.remote_worker import until
 from tests.support.sessions import Came, Recorder, Said, Went, assignment
 from tests.support.sites import authority, door_of, listed
 
@@ -140,6 +141,20 @@ class SessionContract:
         session.answer(begun, done(begun))
         assert heard.next().result == done(begun)
         assert take(session).assignment.attempt.work_id == 3
+
+    def test_work_that_is_cancelled_while_it_is_done_is_interrupted(
+        self, session: WorkerSession, heard: Recorder
+    ) -> None:
+        peer = heard.next().peer
+        peer.assign([assignment(1), assignment(2)])
+        begun = take(session)
+        assert not session.interrupted()
+        peer.cancel([(1, 1)])
+        until(session.interrupted)
+        session.answer(begun, done(begun))
+        assert heard.next().result == done(begun)
+        take(session)
+        assert not session.interrupted()
 
     def test_a_worker_that_says_goodbye_is_gone_after_its_answers(self, dial: Dial, heard: Recorder) -> None:
         session = dial()

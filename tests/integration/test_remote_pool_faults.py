@@ -61,6 +61,19 @@ def test_work_whose_input_is_nowhere_fails_and_its_worker_goes_on(any_place: Wor
     assert causes(any_place.results(0, 1)) == [Cause.BAD_REPLY, None]
 
 
+def test_work_that_is_cancelled_while_it_is_done_stops_and_says_how_long_it_took(
+    any_place: Workplace, tmp_path: Path
+) -> None:
+    any_place.ask(0, "worker-0", "wait", file=str(tmp_path / "never"))
+    until((tmp_path / "never.begun").exists)
+    any_place.pool.cancel([0])
+    (stopped,) = any_place.results(0)
+    assert causes([stopped]) == [Cause.CANCELLED]
+    assert stopped.computed_s > 0
+    any_place.ask(1, "worker-0")
+    assert causes(any_place.results(1)) == [None]
+
+
 def test_a_killed_worker_loses_its_work_leaves_and_is_back(
     place: Workplace, launcher: LocalProcesses, tmp_path: Path
 ) -> None:

@@ -15,12 +15,12 @@ from orchestrator.worker import WorkerSettings, work_for_engine
 
 def serve(argument: str) -> None:
     """The entry of these workers."""
-    work_for_engine(WorkerSettings.from_json(argument), simple)
+    work_for_engine(WorkerSettings.from_json(argument), lambda session: simple(session.folder, session.interrupted))
 
 
-def simple(folder: SharedFolder) -> Execute:
+def simple(folder: SharedFolder, interrupted: Callable[[], bool] = lambda: False) -> Execute:
     """Kinds: nothing; pid; noop: writes a word; make: `size` bytes; join: its inputs one after another; wait: for
-    `file`, and makes one with the suffix .begun when it begins."""
+    `file` or to be interrupted, and makes one with the suffix .begun when it begins."""
 
     def execute(work: Work) -> tuple[Mapping[str, Ref], Mapping[str, float]]:
         params = dict(work.params)
@@ -37,7 +37,9 @@ def simple(folder: SharedFolder) -> Execute:
         elif work.kind == "wait":
             file = Path(str(params["file"]))
             file.with_suffix(".begun").touch()
-            until(file.exists, within_s=60)
+            until(lambda: file.exists() or interrupted(), within_s=60)
+            if not file.exists():
+                raise WorkFailed(Failure(Cause.CANCELLED, "stopped"))
             folder.write(out, [b"waited"])
         elif work.kind == "pid":
             return {}, {"pid": os.getpid()}

@@ -47,11 +47,15 @@ class Owing(RuleBasedStateMachine):
         self.taken.remove(given)
         assert self.ledger.answer(given, result(given))
         assert not self.ledger.answer(given, result(given))
+        assert self.ledger.unwanted(given)
         self.wire.append(given.assignment.attempt.work_id)
 
     @rule(numbers=lists(integers(0, 9), max_size=3))
     def some_is_cancelled(self, numbers: list[int]) -> None:
-        for given in self.ledger.cancel(assignment(number).attempt for number in numbers):
+        cancelled = self.ledger.cancel(assignment(number).attempt for number in numbers)
+        for given in self.taken:
+            assert self.ledger.unwanted(given) >= (given.assignment.attempt.work_id in numbers)
+        for given in cancelled:
             assert given.assignment.attempt.work_id in numbers
             assert self.ledger.answer(given, result(given))
             self.wire.append(given.assignment.attempt.work_id)
@@ -79,6 +83,7 @@ class Owing(RuleBasedStateMachine):
     @rule()
     def stale_answers_come(self) -> None:
         assert not any(self.ledger.answer(given, result(given)) for given in self.stale)
+        assert all(map(self.ledger.unwanted, self.stale))
 
     @invariant()
     def what_is_owed_is_held(self) -> None:
