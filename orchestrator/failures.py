@@ -59,6 +59,11 @@ class Troubles:
     def left(self, worker: str) -> None:
         self.latest.pop(worker, None)
 
+    def stalled(self) -> str:
+        """Why nobody is asked any more, if it is because of failures, or ""."""
+        failed = ", ".join(f"{worker} ({cause})" for worker, (cause, _) in self.latest.items())
+        return f"no worker is left to ask: the latest work of these failed: {failed}" if failed else ""
+
     def failed(self, worker: str, failure: Failure, present: Collection[str]) -> str:
         """Why the run must end now, or "". present: the connected workers that share this one's role."""
         cause, message = failure.cause, failure.message

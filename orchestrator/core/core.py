@@ -40,6 +40,7 @@ from orchestrator.records import (
 )
 
 GRACE_S = 30.0  # for the last worker to come up after the first
+STALLED = "nothing is outstanding, the strategy asks for nothing and is not finished"
 ASKS_PER_WAKE = 1000  # a strategy that goes on asking for work that cannot be placed is our mistake, not patience
 
 
@@ -118,7 +119,7 @@ class Core:
         if not self.strategy.finished:
             waiting = self._waiting()
             if not waiting and not self._placement.flights:
-                raise self._failed("nothing is outstanding, the strategy asks for nothing and is not finished")
+                raise self._failed(self._troubles.stalled() or STALLED)
         self.wakes += 1
         return Actions(self._submit, self._cancel, self._told, self._rows, self._decided, self._closed, waiting)
 

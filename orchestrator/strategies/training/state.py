@@ -58,7 +58,8 @@ class State:
     blocks: Blocks = field(default_factory=lambda: Blocks(1))
     asked: dict[str, None] = field(default_factory=dict)  # workers that got a gradient of the newest weights
     gradients: list[Gradient] = field(default_factory=list)  # counted, in order of work id
-    failures: dict[int, int] = field(default_factory=dict)  # block -> failed attempts
+    failures: dict[int, list[str]] = field(default_factory=dict)  # block -> workers that failed at it, each time
+    suspects: dict[str, None] = field(default_factory=dict)  # workers that failed and did not succeed since
     losses: dict[int, int] = field(default_factory=dict)  # block -> workers lost that were at it
     knees: dict[int, float] = field(default_factory=dict)  # k -> learning rate that a range test found
     exponent: float = 0.0  # p of the learning rate's rule

@@ -24,7 +24,8 @@ from orchestrator.strategies.training.signals import signals_of
 from orchestrator.strategies.training.state import Gradient, Phase, State
 from orchestrator.strategies.training.works import Question
 
-ATTEMPTS = 3  # of one block of data, then the run ends: no worker can do better
+WORKERS_FAILED = 3  # at one block of data, then the run ends: no worker can do better
+FAILURES = 8  # of one block of data, whoever failed, then the run ends
 LOSSES = 8  # of workers that were at one block of data, then the run ends: the block may be what ends them
 LOST = (Cause.LOST_WORKER, Cause.LOST_NODE)
 TRIES_AGAIN = (*LOST, Cause.PREEMPTED, Cause.TIMEOUT, Cause.BAD_REPLY)
@@ -48,7 +49,8 @@ class SyncTraining:
         asked: list[Work] = []
         if state.phase is Phase.GRADIENTS:
             candidates: Iterable[str] = idle if self._published else idle.fresh
-            asked.extend(self._gradient(worker) for worker in candidates if self._may_ask(worker, idle))
+            trusted_first = sorted(candidates, key=state.suspects.__contains__)  # a block that failed goes to them
+            asked.extend(self._gradient(worker) for worker in trusted_first if self._may_ask(worker, idle))
             self._published = False
         elif not state.asked_aside:
             asked.extend(self._work(question) for question in self._aside())
@@ -199,19 +201,25 @@ class SyncTraining:
             return  # its round is over: the block has come back already
         block = state.blocks.give_back(told.work.id)
         if failure.cause is not Cause.PREEMPTED:
-            self._blame(block, failure)
+            self._blame(block, told.work.place.worker, failure)
         if failure.cause in TRIES_AGAIN:
             state.asked.pop(told.work.place.worker, None)
 
-    def _blame(self, block: int, failure: Failure) -> None:
-        """Counts a failure against its block of data. Raises RunFailed when it was at fault too often."""
-        state, lost = self._state, failure.cause in LOST
-        counts, limit = (state.losses, LOSSES) if lost else (state.failures, ATTEMPTS)
-        counts[block] = counts.get(block, 0) + 1
-        if counts[block] >= limit:
+    def _blame(self, block: int, worker: str, failure: Failure) -> None:
+        """Counts a failure against the worker and its block of data. Raises RunFailed when it must be the block."""
+        state = self._state
+        if failure.cause in LOST:
+            state.losses[block] = state.losses.get(block, 0) + 1
+            happened = f"ended its worker {LOSSES} times" if state.losses[block] >= LOSSES else ""
+        else:
+            state.suspects[worker] = None
+            failed = state.failures.setdefault(block, [])
+            failed.append(worker)
+            enough = len(set(failed)) >= WORKERS_FAILED or len(failed) >= FAILURES
+            happened = f"failed {len(failed)} times" if enough else ""
+        if happened:
             epoch, number = divmod(block, state.blocks.per_epoch)
-            happened = "ended its worker" if lost else "failed"
-            reason = f"block {number} of epoch {epoch} {happened} {limit} times: look at its samples"
+            reason = f"block {number} of epoch {epoch} {happened}: look at its samples"
             raise RunFailed(f"{reason} ({failure.cause}: {failure.message})", traceback=failure.traceback)
 
     def _quorum_met(self, counted: Sequence[Told]) -> None:
@@ -230,6 +238,7 @@ class SyncTraining:
                 metrics.get("loss_scale", state.scale.scale),
             )
             state.gradients.append(gradient)
+            state.suspects.pop(gradient.worker, None)
             if gradient.inner:
                 state.inner[gradient.worker] = gradient.inner
         state.blocks.use(gradient.work_id for gradient in state.gradients)

@@ -118,6 +118,14 @@ def test_attempts_are_counted_by_cause_whatever_the_messages_say() -> None:
     assert given(stage.wake(answer(0, "b", attempt=2, failure=failure))) == [(0, "a", 3)]
 
 
+def test_a_run_that_stalls_because_of_failures_names_them_though_their_workers_were_replaced() -> None:
+    stage = Stage(Script(gradient(0, "a"), gradient(1, "b")), WaitFor(2), workers="ab")
+    stage.wake(answer(0, "a", failure=failing(Cause.NON_FINITE)))
+    stage.wake(Left("a", Cause.LOST_WORKER), Joined("a"))
+    with pytest.raises(RunFailed, match=r"no worker is left to ask: the latest work of these failed: b \(non-finite\)"):
+        stage.wake(answer(1, "b", failure=failing(Cause.NON_FINITE)))
+
+
 def test_workers_that_all_run_out_of_memory_end_the_run_with_the_numbers() -> None:
     stage = Stage(Script(gradient(0, "a"), gradient(1, "b")), WaitFor(2), workers="ab")
     stage.wake(answer(0, "a", failure=failing(Cause.OUT_OF_MEMORY, "needed 3 GiB")))

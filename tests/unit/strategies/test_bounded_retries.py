@@ -48,7 +48,7 @@ def is_sixth_block(work: Work) -> bool:
     "cause", [Cause.USER_ERROR, Cause.OUT_OF_MEMORY, Cause.NON_FINITE, Cause.BAD_REPLY, Cause.TIMEOUT]
 )
 def test_a_block_that_no_worker_can_do_ends_the_run(cause: Cause) -> None:
-    with pytest.raises(RunFailed, match="block 5 of epoch 0 failed 3 times") as caught:
+    with pytest.raises(RunFailed, match=r"block 5 of epoch 0 failed \d times: look") as caught:
         train(is_sixth_block, cause)
     assert f"({cause}: so it is)" in str(caught.value)
     assert str(caught.value).startswith("Traceback: user code") == (cause is Cause.USER_ERROR)
@@ -68,3 +68,15 @@ def test_an_evaluation_that_no_worker_can_do_ends_the_run(cause: Cause) -> None:
 @pytest.mark.parametrize("workers", [1, 4])
 def test_one_bad_reply_costs_a_gradient_and_not_the_run(workers: int) -> None:
     assert train(lambda work: work.id == 7, Cause.BAD_REPLY, workers=workers).finished
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("cause", [Cause.NON_FINITE, Cause.BAD_REPLY, Cause.OUT_OF_MEMORY])
+def test_a_worker_that_always_fails_costs_its_gradients_and_not_the_run(cause: Cause, workers: int) -> None:
+    core = train(lambda work: work.kind == "gradient" and work.place.worker == "worker-1", cause, workers=workers)
+    assert core.finished
+
+
+def test_not_a_number_from_all_workers_ends_the_run_with_the_cause() -> None:
+    with pytest.raises(RunFailed, match=r"every present worker returned NaN or Inf \(so it is\): lower the learning"):
+        train(lambda work: work.kind == "gradient", Cause.NON_FINITE)
