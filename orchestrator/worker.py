@@ -11,6 +11,7 @@ from typing import Self, TypeAlias
 
 from cluster.sessions import Door, WorkerSession
 from orchestrator.pools.execute import Execute, WorkFailed
+from orchestrator.pools.latency import Pareto, chance
 from orchestrator.records import WORKER, Cause, Failure, Ref, Work
 from protos import ripieno_pb2 as pb
 
@@ -21,6 +22,7 @@ MakeExecute: TypeAlias = Callable[[WorkerSession], Execute]
 """The session says where values lie, and whether work is to be interrupted."""
 
 SLOW_SLEEP_S = 0.01  # at a time, when a slow worker waits
+DELAYS = 0xDE1A  # seeds their chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,9 @@ class Training:
 class WorkerSettings:
     """How one worker is to be; travels as JSON, secret included.
 
-    slow_factor: >= 1; its work takes so many times as long, by sleeping, for demonstrations. share: False: as if the
-        engine's shared memory were on another host. training: None: for entries that do something else.
+    slow_factor: >= 1; its work takes so many times as long, by sleeping, for demonstrations. delay: and so much longer,
+        drawn for each work by its id. share: False: as if the engine's shared memory were on another host. training:
+        None: for entries that do something else.
     """
 
     door: Door
@@ -63,8 +66,14 @@ class WorkerSettings:
     role: str = WORKER
     labels: Mapping[str, str] = field(default_factory=dict)
     slow_factor: float = 1.0
+    delay: Pareto | None = None
     share: bool = True
     training: Training | None = None
+
+    def extra_s(self, work: Work, computed_s: float) -> float:
+        """How long to sleep after a work that took so long."""
+        late_s = 0.0 if self.delay is None else self.delay.seconds(chance(DELAYS, work.id))
+        return (self.slow_factor - 1) * computed_s + late_s
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -73,6 +82,8 @@ class WorkerSettings:
     def from_json(cls, text: str) -> Self:
         given = json.loads(text)
         given["door"] = Door(**given["door"])
+        if given["delay"] is not None:
+            given["delay"] = Pareto(**given["delay"])
         if given["training"] is not None:
             given["training"] = Training(**given["training"])
         return cls(**given)
@@ -95,11 +106,13 @@ def work_for_engine(settings: WorkerSettings, make_execute: MakeExecute) -> None
     with WorkerSession(
         settings.door, settings.name, role=settings.role, labels=settings.labels, share=settings.share
     ) as session:
-        for _ in answers(session, make_execute(session), settings.slow_factor):
+        for _ in answers(session, make_execute(session), settings.extra_s):
             pass
 
 
-def answers(session: WorkerSession, execute: Execute, slow_factor: float = 1.0) -> Iterator[tuple[Work, pb.Result]]:
+def answers(
+    session: WorkerSession, execute: Execute, extra_s: Callable[[Work, float], float] = lambda work, computed_s: 0.0
+) -> Iterator[tuple[Work, pb.Result]]:
     """Does all work that a session brings, piece by piece, and yields each with what was answered.
 
     Raises:
@@ -109,8 +122,8 @@ def answers(session: WorkerSession, execute: Execute, slow_factor: float = 1.0) 
         work = work_of(given.assignment)
         damage = "; ".join(filter(None, map(session.damage, work.inputs.values())))
         result = _failed(Failure(Cause.BAD_REPLY, damage)) if damage else _do(work, execute)
-        if slow_factor > 1:
-            result = _slowed(result, slow_factor, session.interrupted)
+        if (sleep_s := extra_s(work, result.computed_s)) > 0:
+            result = _slowed(result, sleep_s, session.interrupted)
         result.attempt.CopyFrom(given.assignment.attempt)
         session.answer(given, result)
         yield work, result
@@ -134,15 +147,15 @@ def _do(work: Work, execute: Execute) -> pb.Result:
     return result
 
 
-def _slowed(result: pb.Result, factor: float, interrupted: Callable[[], bool]) -> pb.Result:
-    """The same result after so many times as long, or none if it was interrupted meanwhile."""
+def _slowed(result: pb.Result, sleep_s: float, interrupted: Callable[[], bool]) -> pb.Result:
+    """The same result after so many seconds more, or none if it was interrupted meanwhile."""
     computed_s, slept_s = result.computed_s, 0.0
     started_s = time.perf_counter()
-    while slept_s < (factor - 1) * computed_s:
+    while slept_s < sleep_s:
         if interrupted():
             result = _failed(Failure(Cause.CANCELLED, "stopped while it was being slow"))
             break
-        time.sleep(min(SLOW_SLEEP_S, (factor - 1) * computed_s - slept_s))
+        time.sleep(min(SLOW_SLEEP_S, sleep_s - slept_s))
         slept_s = time.perf_counter() - started_s
     result.computed_s = computed_s + slept_s
     return result

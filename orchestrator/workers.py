@@ -15,6 +15,7 @@ from orchestrator.errors import NoPlace, RunFailed
 from orchestrator.inspection import inspector
 from orchestrator.journal.records import Started
 from orchestrator.lifecycle import OpenPool
+from orchestrator.pools.latency import Pareto
 from orchestrator.pools.remote import RemotePool
 from orchestrator.protocols import Pool
 from orchestrator.records import AGGREGATOR, WORKER
@@ -113,13 +114,15 @@ def members(started: Started, spec: Spec, door: Door) -> Sequence[Member]:
     needs = _worker_needs(spec)
     slow = spec.inject.slow
     factors = {slow.worker: slow.factor} if slow is not None else {}
+    late = spec.inject.delay
+    delay = None if late is None else Pareto(late.pareto, late.mean_s)
     return [
         _member(started, spec, WorkerSettings(door, f"{AGGREGATOR}-0", role=AGGREGATOR), AGGREGATOR_NEEDS),
         *(
             _member(
                 started,
                 spec,
-                WorkerSettings(door, f"{WORKER}-{number}", slow_factor=factors.get(number, 1.0)),
+                WorkerSettings(door, f"{WORKER}-{number}", slow_factor=factors.get(number, 1.0), delay=delay),
                 needs,
                 needed=number < first,
             )

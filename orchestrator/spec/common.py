@@ -169,10 +169,20 @@ class Slow(Section):
     factor: float = Field(ge=1, description="how many times as long it takes")
 
 
+class Delay(Section):
+    """Every answer made late by sleeping, by chance with a heavy tail: P(T > t) = (t_min/t)^pareto."""
+
+    pareto: float = Field(gt=1, description="shape of the tail; 1.5 is heavy, 3 is mild")
+    mean_s: float = Field(gt=0, description="mean, seconds")
+
+
 class Inject(Section):
     """Faults made on purpose, for demonstrations."""
 
     slow: Slow | None = Field(default=None, description="a deliberately slow worker")
+    delay: Delay | None = Field(
+        default=None, description="a delay of chance length for each piece of work, whoever does it"
+    )
 
 
 class WorkerRange(Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from statistics import median
 from threading import Thread
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from cluster.sessions import Door, SessionServer
 from cluster.shared_memory import SharedFolder
 from orchestrator.pools.execute import WorkFailed
+from orchestrator.pools.latency import Pareto
 from orchestrator.records import Cause, Failure, Ref, Work
 from orchestrator.worker import Training, WorkerSettings, work_for_engine
 from tests.support.sessions import Recorder, assignment
@@ -68,3 +70,15 @@ def test_a_slow_worker_takes_its_time_and_says_so(server: SessionServer, heard: 
     server.close()
     thread.join(5)
     assert not thread.is_alive()
+
+
+def test_a_delay_is_of_the_work_and_not_of_who_does_it() -> None:
+    door = Door("r-1", "secret", "/s", "/f")
+    first, second = (
+        WorkerSettings.from_json(WorkerSettings(door, name, delay=Pareto(1.5, 0.3)).to_json()) for name in ("a", "b")
+    )
+    works = [Work(number, 0, "gradient", {}, {}) for number in range(2_000)]
+    delays_s = [first.extra_s(work, 1.0) for work in works]
+    assert delays_s == [second.extra_s(work, 9.0) for work in works]
+    assert min(delays_s) >= 0.1  # a third of the mean
+    assert median(delays_s) == pytest.approx(0.1 * 2 ** (1 / 1.5), rel=0.1)
