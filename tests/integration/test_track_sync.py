@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 from mlflow import MlflowClient
@@ -16,6 +17,7 @@ from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.records import Ended, Record, Started
 from orchestrator.lifecycle import start
 from orchestrator.spec import Spec
+from orchestrator.tracking import load_final
 from tests.support.runs import digits_spec, inline
 from tests.support.tracking import only_run, sqlite_uri
 
@@ -56,12 +58,20 @@ def test_a_run_that_mlflow_never_heard_of_is_sent_whole(unheard: Path) -> None:
     assert len(losses) == max(metric.step for metric in losses)
     assert run.data.metrics["test_accuracy"] > 0.5
     assert len(run.outputs.model_outputs) == 1
+    assert {"results/timing.png", "results/workers.arrow"} <= {
+        file.path for file in client.list_artifacts(run.info.run_id, "results")
+    }
+    figures = load_final(unheard)
+    assert figures is not None
+    assert figures.figures["run/goodput"] == 1.0
+    assert figures.figures.items() <= run.data.metrics.items()
 
 
 @pytest.mark.parametrize("how", ["other decisions", "none that fit"])
 def test_figures_that_this_code_would_not_have_made_are_not_sent(unheard: Path, how: str) -> None:
     files = RunFolder(unheard.with_name(f"r-{how.replace(' ', '-')}"))
     files.path.mkdir()
+    copytree(unheard / "results", files.results)
     for file in ("final.msgpack", "model.safetensors", "example.safetensors"):
         (files.path / file).write_bytes((unheard / file).read_bytes())
     with closing(FileJournal(files.journal, files.run)) as journal:

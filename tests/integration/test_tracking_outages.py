@@ -5,18 +5,14 @@ That `seen` returns is the point: each loop below runs to its end while the serv
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 from mlflow import MlflowClient
@@ -25,51 +21,10 @@ from orchestrator.records import Actions, Row, Wake
 from orchestrator.tracking import Destination, Final, Tracker
 from orchestrator.tracking.identity import load_identity
 from orchestrator.tracking.tracker import HAND_OVER_ENTRIES, LOG
+from tests.support.mlflow_server import MlflowServer
 from tests.support.tracking import History, only_run, plain_rounds, points_of, started, stored_points, track, until
 
 PATIENCE_S = 100.0  # an MLflow server takes ten seconds to start, more on a busy machine
-
-
-class MlflowServer:
-    """A real one on a port of its own, in a process group of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        store = f"sqlite:///{self.folder / 'server.db'}"
-        files = str(self.folder / "server-artifacts")
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--workers", "1", "--backend-store-uri", store, "--artifacts-destination", files]
-        quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        self._process = subprocess.Popen(
-            command,
-            env=os.environ | quiet,
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def signal(self, number: signal.Signals) -> None:
-        os.killpg(self._process.pid, number)
-
-    def stop(self) -> None:
-        self.signal(signal.SIGKILL)
-        self._process.wait()
-
-    def healthy(self) -> bool:
-        try:
-            with urlopen(f"{self.uri}/health", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (URLError, OSError):
-            return False
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from orchestrator.records import Actions, Closed, Json, Ref, Row, Wake, Work
 from orchestrator.strategies import SyncTraining, SyncTrainingSettings
 from orchestrator.tracking import Tracker
 from orchestrator.tracking.entries import Gleaner
+from orchestrator.tracking.names import SYSTEM
 from orchestrator.tracking.points import Point, points
 
 T = TypeVar("T")
@@ -92,8 +93,8 @@ def points_of(history: History) -> Iterator[Point]:
 
 
 def stored_points(client: MlflowClient, run_id: str) -> list[Point]:
-    """What MLflow has, sorted."""
-    keys = client.get_run(run_id).data.metrics
+    """What MLflow has of the run, sorted; not of the machine that it ran on."""
+    keys = [key for key in client.get_run(run_id).data.metrics if not key.startswith(SYSTEM)]
     return sorted(
         Point(metric.key, metric.value, metric.timestamp, metric.step)
         for key in keys
