@@ -52,7 +52,8 @@ class CannotFit(ClusterError):
     def __str__(self) -> str:
         return (
             f"this run needs {self.needed} at once and {self.there}, so it would wait for ever. "
-            "Use fewer workers or less for each (resources.per_worker); `ripieno doctor` lists the nodes."
+            "Use fewer workers, a range of them (workers: {min: N, max: M} needs N), or less for each "
+            "(resources.per_worker); `ripieno doctor` lists the nodes."
         )
 
 

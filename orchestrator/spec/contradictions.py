@@ -47,7 +47,7 @@ def _stages(spec: Spec) -> Iterator[Complaint]:
         return
     for number in range(1, len(spec.then) + 1):
         stage_spec = continued(spec, number, "before", {})
-        for found in OF_VERBS[stage_spec.verb](stage_spec):
+        for found in (*worker_contradictions(stage_spec), *OF_VERBS[stage_spec.verb](stage_spec)):
             prefix: Keys = ("then", number - 1)
             yield Complaint(tuple((*prefix, *keys) for keys in found.about), f"{dotted(prefix)}.{found.message}")
 

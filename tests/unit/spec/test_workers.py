@@ -85,3 +85,12 @@ def test_numbers_that_cannot_stand_together_get_this_sentence(section: dict[str,
 def test_a_static_quorum_may_wait_for_more_than_the_least() -> None:
     spec = spec_of(workers={"min": 2, "max": 8}, quorum={"static": {"k": 8}})
     assert list(contradictions(spec)) == []
+
+
+def test_the_numbers_of_a_later_stage_are_looked_at_too() -> None:
+    merge = {"workers": {"min": 3, "max": 2}, "method": "uniform_soup"}
+    source = Source({"task": "package.module:Class", "train": {"workers": 1}, "then": [{"merge": merge}]})
+    spec, problems = shape(source)
+    assert not problems
+    found = [complaint.message for complaint in contradictions(spec)]
+    assert "then.0.merge.workers.min is 3 but merge.workers.max is 2. Use min <= 2 or max >= 3." in found
