@@ -207,7 +207,7 @@ class VirtualPool:
             if hung is not None and hung not in self._outstanding:
                 return  # it was lost for another reason before
             joined = self._present.pop(due.worker)
-            cause = due.cause if isinstance(due, Left) else Cause.LOST_WORKER
+            cause = due.cause if isinstance(due, Left) else Cause.TIMEOUT if hung else Cause.LOST_WORKER
             failure = LOST if hung else Failure(cause, f"{due.worker} left")
             for key, assignment in list(self._outstanding.items()):
                 if assignment.worker == due.worker:

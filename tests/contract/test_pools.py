@@ -233,7 +233,7 @@ class TestVirtualFaults:
         last = history.wakes[-1]
         (result,) = history.results
         assert (last.now_s, result.failure and result.failure.cause) == (7.0, Cause.TIMEOUT)
-        assert last.events == (result, Left("worker-0", Cause.LOST_WORKER))
+        assert last.events == (result, Left("worker-0", Cause.TIMEOUT))
         assert history.wait() == Wake(9.0, (Joined("worker-0"),))
 
     def test_answers_that_are_not_finite_are_the_failures_of_whom_they_are_of(self) -> None:
