@@ -9,6 +9,7 @@ from orchestrator.attendance import Attendance, Verdict
 from orchestrator.records import Actions, Closed, Counts, Result, Row, Wake
 
 SPAN_S = 5.0
+FIRST_ROUNDS, RECORD_EVERY_S = 500, 0.5
 
 
 class WorkerSpan(NamedTuple):
@@ -30,8 +31,8 @@ class Span(NamedTuple):
 class Entry(NamedTuple):
     """One wake's part of the record.
 
-    results, useful: how many results for quorums came since the round before closed, and how many of them were of
-    use; both 0 where no round closed, or nobody saw the one before it. span: one that ended here, or None.
+    closed: rounds on record. results, useful: how many results for quorums came since the last one before, and how many
+    of them were of use; both 0 where there is none, or nobody saw the one before it. span: one that ended here.
     """
 
     now_s: float
@@ -93,12 +94,15 @@ class _Spans:
 class Gleaner:
     """Turns wakes into entries; most wakes have none.
 
-    Pure: whichever wake it sees first, its entries are what they would have been, from the second closed round on; a
+    Of quick rounds beyond the first FIRST_ROUNDS one each RECORD_EVERY_S is on record, with its row: MLflow takes some
+    thousand figures a second if it has a core to itself, and nobody looks at so many.
+    Pure: whichever wake it sees first, its entries are what they would have been, from the second round on record on; a
     span that it has not seen all of is none.
     """
 
     def __init__(self) -> None:
         self._saw_a_round_close = False
+        self._slot: int | None = None  # of RECORD_EVERY_S, in which the latest round closed
         self._results = self._useful = 0
         self._spans = _Spans()
 
@@ -112,10 +116,21 @@ class Gleaner:
             elif told.result.failure is None:
                 self._useful += 1
         span = self._spans.seen(wake, actions)
-        if actions.closed:
-            results, useful = (self._results, self._useful) if self._saw_a_round_close else (0, 0)
+        if not actions.closed:
+            return Entry(wake.now_s, actions.rows, (), 0, 0) if actions.rows else None
+        closed = self._on_record(wake.now_s, actions.closed)
+        left_out = {one.round for one in actions.closed} - {one.round for one in closed}
+        rows = [row for row in actions.rows if row.step not in left_out]
+        results = useful = 0
+        if closed:
+            if self._saw_a_round_close:
+                results, useful = self._results, self._useful
             self._saw_a_round_close, self._results, self._useful = True, 0, 0
-            return Entry(wake.now_s, actions.rows, actions.closed, results, useful, span)
-        if actions.rows:
-            return Entry(wake.now_s, actions.rows, (), 0, 0)
-        return None
+        return Entry(wake.now_s, rows, closed, results, useful, span) if closed or rows or span else None
+
+    def _on_record(self, now_s: float, closed: Sequence[Closed]) -> Sequence[Closed]:
+        slot, before = int(now_s // RECORD_EVERY_S), self._slot
+        self._slot = slot
+        if before is not None and slot > before:
+            return closed
+        return [one for one in closed if one.round <= FIRST_ROUNDS]

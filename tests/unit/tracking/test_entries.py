@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from orchestrator.records import Actions, Cause, Counts, Failure, Ref, Result, Row, Told, Wake, Work
 from orchestrator.summary import Summary
-from orchestrator.tracking.entries import Gleaner
+from orchestrator.tracking.entries import FIRST_ROUNDS, RECORD_EVERY_S, Gleaner
 from tests.support.tracking import History, closed_round, points_of, training
 
 histories = st.sampled_from([training(seed, stormy) for seed in range(6) for stormy in (False, True)])
@@ -97,3 +97,32 @@ def test_the_spans_of_a_run_have_all_answers_until_the_last_of_them(history: His
                 sum(summary.failures.values()),
             )
     assert counted == (trips, late, failures)
+
+
+@given(st.lists(st.floats(0.001, 2.0), min_size=1, max_size=60), st.integers(0, 60))
+def test_of_quick_rounds_the_first_of_each_half_second_is_on_record_wherever_one_starts_to_look(
+    durations_s: list[float], start: int
+) -> None:
+    history, now_s = [], 0.0
+    for number, seconds in enumerate(durations_s, start=FIRST_ROUNDS - 5):
+        closed = [closed_round(number, now_s, now_s + seconds)]
+        now_s += seconds
+        history.append((Wake(now_s, ()), Actions((), (), rows=[Row(number, {"loss": 1.0})], closed=closed)))
+    slots: dict[int, int] = {}
+    for wake, actions in history:
+        slots.setdefault(int(wake.now_s // RECORD_EVERY_S), actions.closed[0].round)
+    on_record = [point.step for point in points_of(history) if point.key == "round_s"]
+    assert on_record == [point.step for point in points_of(history) if point.key == "loss"]
+    assert [step for step in on_record if step > FIRST_ROUNDS] == [
+        step for step in list(slots.values()) if step > FIRST_ROUNDS
+    ]
+    assert {step for _, actions in history if (step := actions.closed[0].round) <= FIRST_ROUNDS} <= set(on_record)
+    assert set(points_of(history[start:])) <= set(points_of(history))
+
+
+def test_what_is_no_round_is_on_record_however_quick_the_rounds() -> None:
+    gleaner = Gleaner()
+    rows = [Row(7000, {"loss": 1.0}), Row(6999, {"test_accuracy": 0.9})]
+    entry = gleaner.glean(Wake(9.1, ()), Actions((), (), rows=rows, closed=[closed_round(7000, 9.0, 9.1)]))
+    assert entry is not None
+    assert (entry.rows, entry.closed) == ([rows[1]], [])
