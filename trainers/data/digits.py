@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import torch
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from trainers.data.images import Images
 from trainers.task import Split
@@ -18,6 +16,9 @@ def digits(split: Split) -> Images:
 
     Cost: 0.1 s. Source: Alpaydin and Kaynak 1998, UCI Machine Learning Repository, the test part.
     """
+    from sklearn.datasets import load_digits  # as long an import as torch's: a worker that starts needs none of it
+    from sklearn.model_selection import train_test_split
+
     data = load_digits()
     rest, test = train_test_split(range(len(data.target)), test_size=TEST, random_state=0, stratify=data.target)
     train, validation = train_test_split(rest, test_size=VALIDATION, random_state=0, stratify=data.target[rest])
