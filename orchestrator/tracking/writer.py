@@ -10,6 +10,7 @@ import contextlib
 import logging
 import math
 import os
+import signal
 import socket
 import sys
 import threading
@@ -201,6 +202,7 @@ class Writer:
 def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     os.nice(5)  # the engine comes first
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `ray job stop` sends it to all; the end of the line ends this one
     os.environ.update(ENVIRONMENT)
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         inbox = Inbox(connection.makefile("rb"))

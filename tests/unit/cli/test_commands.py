@@ -209,3 +209,9 @@ def test_python_m_orchestrator_is_the_same_command(tmp_path: Path) -> None:
         2,
         f"{tmp_path}: cannot be read: Is a directory.\nnothing was started\n",
     )
+
+
+def test_a_run_to_go_on_with_has_to_be_named(here: Path) -> None:
+    code, _, errors = ripieno("run", "train.yaml", "--resume")
+    assert code == 2
+    assert "--name" in errors
