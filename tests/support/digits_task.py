@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,4 +36,15 @@ class PacedDigits(Digits):
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         if Path(os.environ.get("PACED_WHILE", "")).is_file():
             time.sleep(BATCH_S)
+        return super().loss(model, batch)
+
+
+class HangingDigits(Digits):
+    """Whoever finds the file that the environment names in HANG_ONCE takes it away, and never returns."""
+
+    def loss(self, model: nn.Module, batch: Any) -> Tensor:
+        with suppress(FileNotFoundError):
+            Path(os.environ["HANG_ONCE"]).unlink()
+            while True:
+                time.sleep(1)
         return super().loss(model, batch)
