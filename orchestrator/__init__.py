@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.outcome import Outcome
+    from orchestrator.simulation import Simulated
     from orchestrator.spec import Spec
 
-__all__ = ["Spec", "run"]
+__all__ = ["Spec", "run", "simulate"]
 
 
 def run(spec: Spec | Mapping[str, Any] | Path | str, *, ray_address: str | None = None) -> Outcome:
@@ -30,6 +31,20 @@ def run(spec: Spec | Mapping[str, Any] | Path | str, *, ray_address: str | None 
     if not wanted.then:
         return start(wanted, open_pool=open_pool)
     return run_chain(wanted, do=lambda stage, run, parent: start(stage, open_pool=open_pool, name=run, parent=parent))
+
+
+def simulate(spec: Spec | Mapping[str, Any] | Path | str, *, workers: int | None = None, **assumed: Any) -> Simulated:
+    """Plays a `train` spec on virtual workers, once for each quorum: what `ripieno simulate` prints, as rows.
+
+    workers: how many; None: as the spec has it. assumed: fields of `orchestrator.simulation.Assumptions`, of which
+    latency="pareto:1.5" or trace=<folder of a run> must be given.
+    Raises:
+        SpecInvalid. CannotSimulate: with one sentence why, exit code 2 on the command line. RunFailed: the task fails.
+    """
+    from orchestrator.simulation import Assumptions, simulated
+    from orchestrator.spec import check
+
+    return simulated(check(spec), Assumptions(**assumed), workers=workers)
 
 
 def __getattr__(name: str) -> Any:

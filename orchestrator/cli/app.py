@@ -17,6 +17,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from orchestrator.cli.certs import certs
+from orchestrator.cli.simulate import simulate
 from orchestrator.cli.sites import site
 from orchestrator.errors import RipienoError
 
@@ -252,6 +253,7 @@ def doctor() -> None:
         console.print(examined(finding))
 
 
+app.command()(simulate)
 app.add_typer(certs, name="certs")
 app.add_typer(site, name="site")
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, log
+from statistics import NormalDist
 
 MASK = (1 << 64) - 1
+LEAST = 2.0**-54
+NORMAL = NormalDist()
 
 
 def chance(seed: int, *keys: int) -> float:
@@ -64,6 +67,18 @@ class Uniform:
 
 
 @dataclass(frozen=True, slots=True)
+class LogNormal:
+    """exp(σ·normal), scaled to mean mean_s; sigma >= 0."""
+
+    sigma: float = 0.5
+    mean_s: float = 1.0
+
+    def seconds(self, uniform: float) -> float:
+        normal = NORMAL.inv_cdf(max(uniform, LEAST))
+        return self.mean_s * exp(self.sigma * normal - self.sigma**2 / 2)
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """Drawn from recorded durations, in seconds, each as likely as any other; not empty."""
 
@@ -73,7 +88,7 @@ class Trace:
         return self.recorded_s[int(uniform * len(self.recorded_s))]
 
 
-Model = Constant | ShiftedExponential | Pareto | Uniform | Trace
+Model = Constant | ShiftedExponential | Pareto | Uniform | LogNormal | Trace
 
 
 @dataclass(frozen=True, slots=True)
