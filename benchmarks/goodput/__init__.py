@@ -23,14 +23,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any, NamedTuple
 
 import torch
 
 from benchmarks.goodput import problem
-from benchmarks.goodput.environment import python_of_peer
-from benchmarks.goodput.history import schedule
+from benchmarks.goodput.environment import REQUIREMENTS, python_of_peer
+from benchmarks.goodput.history import SMOOTHED, History, schedule
 from benchmarks.goodput.processes import NeverComputed
 from benchmarks.goodput.systems import Measured, ours, peer
 from benchmarks.harness import Report, Target
@@ -43,6 +43,7 @@ CHECKPOINTS_S = (1.0, 2.5, 5.0)
 UNDISTURBED = 0.0
 DENSEST = EVERY_S[0]
 TARGET_LOSS = 0.45
+LEAST = 0.01  # a goodput below this counts as this in a ratio
 OURS, PEER = "ripieno", "Ray Train"
 
 
@@ -73,6 +74,7 @@ Measurements = dict[Cell, Measured | NeverComputed]
 def measure(*, quick: bool) -> Report:
     plan = QUICK if quick else FULL
     settings = {"quick": quick, "workers": problem.WORKERS, "batch_size": problem.BATCH, "target_loss": TARGET_LOSS}
+    settings["peer"] = " ".join(REQUIREMENTS)
     report = Report("goodput", {**settings, "windows_s": {f"{key:g}": value for key, value in plan.windows_s.items()}})
     _say("making the peer's environment, the first time only")
     python_of_peer()
@@ -94,10 +96,11 @@ def measure(*, quick: bool) -> Report:
         for system in (OURS, PEER):
             cells = {cell: one for cell, one in done.items() if cell.system == system}
             report.rows += _rows(every_s, cells, undisturbed[system], best_s)
-    goodput = {
-        row["system"]: row["goodput"] for row in report.rows if row["failure every, s"] == DENSEST and row["kept"]
-    }
-    ratio = goodput[OURS] / goodput[PEER] if goodput.get(PEER) else float("inf")
+    kept = [row for row in report.rows if row["failure every, s"] == DENSEST and row["kept"] == "yes"]
+    goodput = {row["system"]: row["goodput"] for row in kept}
+    if any(row["runs"] == 0 for row in kept):
+        goodput[OURS] = 0.0  # nothing was compared: missed, whoever did not run
+    ratio = goodput[OURS] / max(LEAST, goodput[PEER])
     report.targets = [Target("goodput / Ray Train's, a failure every 15 s", ratio, 1.5, "higher")]
     return report
 
@@ -111,17 +114,16 @@ def _rows(every_s: float, cells: Measurements, undisturbed_per_s: float, best_s:
             continue
         runs = [one for cell, one in cells.items() if (cell.every_s, cell.checkpoint_s) == (source_s, checkpoint_s)]
         worked = [run for run in runs if isinstance(run, Measured)]
-        goodputs = [run.history.time_goodput(undisturbed_per_s) if undisturbed_per_s else 0.0 for run in worked] or [
-            0.0
-        ]
+        goodputs = [run.history.time_goodput(undisturbed_per_s) for run in worked if undisturbed_per_s]
         if not measured:
             goodputs = [1 - (1 - goodput) * DENSEST / every_s for goodput in goodputs]
+        goodputs = goodputs or [0.0]
         reached = [run.history.reached_s(TARGET_LOSS) for run in worked] if measured else []
         yield {
             "failure every, s": every_s or "never",
             "system": next(iter(cells)).system,
             "checkpoint every, s": checkpoint_s or "-",
-            "kept": checkpoint_s in (0.0, best_s),
+            "kept": "yes" if checkpoint_s in (0.0, best_s) else "no",
             "goodput": median(goodputs),
             "from": min(goodputs),
             "to": max(goodputs),
@@ -163,8 +165,19 @@ def _run_all(cells: list[Cell], plan: Plan, data: Path, done: Measurements) -> N
                     done[cell] = peer(folder, kills, window_s, cell.checkpoint_s)
             except NeverComputed as error:
                 done[cell] = error
-        samples_per_s = _useful_per_s(done[cell]) * problem.BATCH
-        _say(f"{cell} took {time.monotonic() - started_s:.0f} s: {samples_per_s:,.0f} samples/s")
+        _say(f"{cell} took {time.monotonic() - started_s:.0f} s: {_came_to(done[cell])}")
+
+
+def _came_to(measured: Measured | NeverComputed) -> str:
+    if not isinstance(measured, Measured):
+        return str(measured)
+    history = measured.history
+    return f"{history.useful_per_s * problem.BATCH:,.0f} samples/s, {history.killed} killed, loss {_last_loss(history)}"
+
+
+def _last_loss(history: History) -> str:
+    losses = [entry.loss for entry in history.kept if entry.loss is not None][-SMOOTHED:]
+    return f"{fmean(losses):.3f}" if losses else "unknown"
 
 
 @contextmanager
