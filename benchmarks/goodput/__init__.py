@@ -73,7 +73,12 @@ Measurements = dict[Cell, Measured | NeverComputed]
 
 def measure(*, quick: bool) -> Report:
     plan = QUICK if quick else FULL
-    settings = {"quick": quick, "workers": problem.WORKERS, "batch_size": problem.BATCH, "target_loss": TARGET_LOSS}
+    settings: dict[str, Any] = {
+        "quick": quick,
+        "workers": problem.WORKERS,
+        "batch_size": problem.BATCH,
+        "target_loss": TARGET_LOSS,
+    }
     settings["peer"] = " ".join(REQUIREMENTS)
     report = Report("goodput", {**settings, "windows_s": {f"{key:g}": value for key, value in plan.windows_s.items()}})
     _say("making the peer's environment, the first time only")
