@@ -156,7 +156,7 @@ def _faults(faults: Faults) -> Iterator[tuple[str, str]]:
     if faults.repeats:
         yield "repeated", f"{faults.repeats:,} answers, each counted once"
     if faults.left:
-        yield "workers lost", f"{faults.left:,}, of which {faults.replaced:,} came back or were replaced"
+        yield "workers lost", f"{faults.left:,}; {faults.replaced:,} came back, or another in its place"
     for name, failovers_s, until in (
         ("worker", faults.worker_s, "until one in its place was in a round"),
         ("aggregator", faults.aggregator_s, "until the next step"),

@@ -67,8 +67,8 @@ def _late(axes: Axes, workers: Sequence[WorkerFigures]) -> None:
     places = list(range(len(workers)))
     axes.barh(places, [100 * worker.late_share for worker in workers], color=LATE)
     axes.set_yticks(places, [worker.worker for worker in workers])
-    axes.invert_yaxis()
     axes.set(xlabel="% of its results came after their round", title="who was late", xlim=(0, 100))
+    axes.set_ylim(len(workers) - 0.5, -0.5)
 
 
 def _round_trips(axes: Axes, workers: Sequence[WorkerFigures]) -> None:
@@ -83,5 +83,5 @@ def _round_trips(axes: Axes, workers: Sequence[WorkerFigures]) -> None:
         axes.plot([p50, p90], [place, place], color=TRIP, linewidth=5, solid_capstyle="butt")
         axes.plot(p50, place, "o", color=LINE, markersize=7)
     axes.set_yticks(range(len(workers)), [worker.worker for worker in workers])
-    axes.invert_yaxis()
+    axes.set_ylim(len(workers) - 0.5, -0.5)
     axes.set(xlabel="ms, from being given work until its answer", title="round trips: p50, p90, p99", xlim=(0, None))

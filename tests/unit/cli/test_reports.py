@@ -227,7 +227,7 @@ TROUBLED = """
 goodput         93% of the workers' results were used, and 61% of their time
 failed          1 lost worker, 2 non-finite; 1 retried
 repeated        3 answers, each counted once
-workers lost    1, of which 1 came back or were replaced
+workers lost    1; 1 came back, or another in its place
 worker back     4.20 s, until one in its place was in a round
 engine back     12.0 s, 31.0 s at most, from its end to the first new round
 memory          at most 412 MB for the engine's own process
