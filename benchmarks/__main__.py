@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 BENCHMARKS = {
+    "backup_workers": "time to the target with `dynamic`, full, every static k and the other policies; --part NAME",
     "engine": "items/s of the whole engine on the virtual pool, journal bytes, cost of a decision",
     "step_overhead": "what a step costs beside forward and backward, against torch DDP over gloo",
     "goodput": "goodput and time to target under failures, against Ray Train restarted from checkpoints",

@@ -17,20 +17,26 @@ from orchestrator.pools.virtual import VirtualPool
 from orchestrator.protocols import Quorum
 from orchestrator.records import Ref, Work
 from orchestrator.strategies import SyncTraining, SyncTrainingSettings
+from orchestrator.strategies.training.settings import LearningRate
 from tests.unit.quorum.push_and_wait import Array, Objective
 
 WORKERS = 16
-LIMIT_S = 3_000.0  # a run that has not arrived by then counts as this
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is trained. proportional: with η·k/n instead of η. target: loss over all samples at which a run ends."""
+    """What is trained. proportional: with η·k/n instead of η. target: loss over all samples at which a run ends.
+
+    check_every: rounds between looks at that loss. limit_s: a run that has not arrived by then counts as this.
+    """
 
     objective: Objective
     learning_rate: float
     proportional: bool
     target: float
+    momentum: float = 0.0
+    check_every: int = 1
+    limit_s: float = 3_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +49,14 @@ class Run:
 
 def train(setting: Setting, latency: Latency, quorum: Quorum, seed: int) -> Run:
     """One training, to its target."""
-    strategy = (Proportional if setting.proportional else SyncTraining)(
+    strategy = SyncTraining(
         SyncTrainingSettings(
             batch_size=1,
             epochs=1.0,
-            optimizer={"name": "sgd", "lr": setting.learning_rate},
+            optimizer={"name": "sgd", "lr": setting.learning_rate, "momentum": setting.momentum},
+            workers=WORKERS,
             gradient_statistics=True,
+            learning_rate=LearningRate("proportional" if setting.proportional else "constant"),
         )
     )
     trainer = Trainer(setting, seed)
@@ -56,25 +64,13 @@ def train(setting: Setting, latency: Latency, quorum: Quorum, seed: int) -> Run:
     at_once = {"init": Constant(0.0), "aggregate": Constant(0.0)}
     pool = VirtualPool(WORKERS, trainer, seed=seed, latency=replace(latency, by_kind=at_once))
     ks: list[int] = []
-    while core.now_s < LIMIT_S:
+    while core.now_s < setting.limit_s:
         actions = core.handle(pool.wait(core.deadline_s))
         pool.submit(actions.submit)
         ks.extend(closed.arrived for closed in actions.closed)
-        if actions.rows and setting.objective.full_loss(trainer.weights) <= setting.target:
+        if actions.rows and len(ks) % setting.check_every == 0 and trainer.arrived:
             break
-    return Run(core.now_s, fmean(ks))
-
-
-class Proportional(SyncTraining):
-    """A learning rate of η·k/n, which the optimizer below applies."""
-
-    @property
-    def signals(self) -> Mapping[str, float]:
-        signals = super().signals
-        if not signals:
-            return signals
-        rate = signals["learning_rate"] * signals["k"] / WORKERS
-        return {**signals, "learning_rate": rate, "learning_rate_exponent": 1.0}
+    return Run(min(core.now_s, setting.limit_s), fmean(ks))
 
 
 class Trainer:
@@ -85,10 +81,16 @@ class Trainer:
         self._values: dict[Ref, Array] = {}
         self._round = 0  # that is open
         self.weights: Array = np.zeros(0)
+        self._velocity: Array = np.zeros(0)
+
+    @property
+    def arrived(self) -> bool:
+        return self._setting.objective.full_loss(self.weights) <= self._setting.target
 
     def __call__(self, work: Work) -> tuple[Mapping[str, Ref], Mapping[str, float]]:
         if work.kind == "init":
             self._publish(work, self._setting.objective.start(np.random.default_rng((self._seed, 0))))
+            self._velocity = np.zeros_like(self.weights)
             samples = {"train_samples": 1e9, "validation_samples": 0.0, "test_samples": 0.0}
             return self._put(work, weights=self.weights, optimizer=np.zeros(0)), samples
         if work.kind == "aggregate":
@@ -110,9 +112,12 @@ class Trainer:
             change, step = mean - inputs["previous_mean"], weights - inputs["previous_weights"]
             figures["change_norm2"] = float(change @ change)
             figures["step_norm2"], figures["step_dot_gradient"] = float(step @ step), float(mean @ step)
-        rate = self._setting.learning_rate * (len(gradients) / WORKERS if self._setting.proportional else 1.0)
+        rate = self._setting.learning_rate * float(str(work.params["lr_factor"]))
+        figures["learning_rate"] = rate
+        figures["effective_learning_rate"] = rate / (1 - self._setting.momentum)
+        self._velocity = self._setting.momentum * self._velocity + mean
         self._values = {work.inputs["weights"]: weights}  # all else was of rounds that are over
-        self._publish(work, weights - rate * mean)
+        self._publish(work, weights - rate * self._velocity)
         return self._put(work, weights=self.weights, optimizer=np.zeros(0), mean=mean), figures
 
     def _publish(self, work: Work, weights: Array) -> None:
