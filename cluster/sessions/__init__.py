@@ -1,4 +1,7 @@
-"""One gRPC stream a worker: who is there, what it was given, what it answered, and values where no memory is shared."""
+"""One stream a worker: who is there, what it was given, what it answered, and values where no memory is shared.
+
+Messages go as frames over a unix socket where worker and engine share memory, else by gRPC.
+"""
 
 from cluster.sessions.address import Address, AddressInvalid
 from cluster.sessions.client import EngineGone, WorkerSession

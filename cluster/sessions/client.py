@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Condition, Event, Thread
 from time import monotonic
-from typing import Self, TypeAlias
+from typing import Protocol, Self
 
 import grpc
 
 from cluster.sessions.chunks import Damaged, Joiner, split
 from cluster.sessions.door import Door, Refused
+from cluster.sessions.frames import ClientFrames
 from cluster.sessions.ledger import Given, Ledger
-from cluster.sessions.transport import PROTOCOL, SERVER_NAME, TOKEN_FILE, connection_options, host_token
+from cluster.sessions.transport import FRAMES_FILE, PROTOCOL, SERVER_NAME, TOKEN_FILE, connection_options, host_token
 from cluster.shared_memory import OtherBytes, SharedFolder, SharedMemoryFull, reap
 from protos import ripieno_pb2 as pb
 from protos.ripieno_pb2_grpc import SessionsStub
@@ -32,7 +33,11 @@ GIVE_UP_S = 30.0
 CLOSE_S = 2.0
 CANCELLED = pb.Failure(cause="cancelled", message="cancelled before it was begun")
 
-Outbox: TypeAlias = "SimpleQueue[Iterable[pb.FromWorker] | None]"
+
+class Outbox(Protocol):
+    """Where messages of the present stream go; None: there will be no more."""
+
+    def put(self, messages: Iterable[pb.FromWorker] | None) -> None: ...
 
 
 class EngineGone(Exception):
@@ -100,7 +105,7 @@ class WorkerSession:
         self._changed = Condition()  # guards all below
         self._ledger = Ledger()
         self._latest: Given | None = None  # of what was taken
-        self._outbox: Outbox = SimpleQueue()  # of the present stream; its items are made into messages as it is read
+        self._outbox: Outbox = SimpleQueue()  # of the present stream; messages may be made as it is read
         self._epoch = 0  # of the present stream; 0 before its welcome
         self._known: set[str] = set()  # values in the worker's own folder that the engine has too
         self._damage: dict[str, str] = {}
@@ -214,7 +219,31 @@ class WorkerSession:
 
     def _converse(self) -> str:
         """One stream, from Hello to its end. Returns why it ended."""
-        outbox: Outbox = SimpleQueue()
+        return self._converse_here() if self._shares else self._converse_by_grpc()
+
+    def _converse_here(self) -> str:
+        try:
+            frames = ClientFrames(str(Path(self._door.folder) / FRAMES_FILE))
+        except OSError as error:
+            return str(error)
+        with closing(frames):
+            with self._changed:
+                self._outbox = frames
+                frames.put([self._hello_now()])
+            joiner = Joiner()
+            try:
+                for message in frames:
+                    if not self._epoch and message.WhichOneof("body") == "goodbye":
+                        self._end(Refused(self._worker, message.goodbye.reason))
+                    else:
+                        self._receive(message, joiner)
+            finally:
+                with self._changed:
+                    self._epoch = 0
+        return "the engine ended the stream"
+
+    def _converse_by_grpc(self) -> str:
+        outbox: SimpleQueue[Iterable[pb.FromWorker] | None] = SimpleQueue()
         with self._changed:
             self._outbox = outbox
             outbox.put([self._hello_now()])
@@ -236,13 +265,13 @@ class WorkerSession:
                 call.cancel()
 
     def _channel(self) -> grpc.Channel:
-        """Through the unix socket where it can be reached, else to the engine's address."""
+        """To the engine's address; where it has none, through its unix socket."""
         options = [
             *connection_options(self._door.heartbeat_s),
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.enable_http_proxy", 0),
         ]
-        if self._shares or not self._door.address:
+        if not self._door.address:
             return grpc.insecure_channel(f"unix:{self._door.socket}", options)
         door = self._door
         if door.own_key:

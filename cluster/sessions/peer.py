@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -30,10 +30,11 @@ class Stream:
     """One connection of a peer. Belongs to the server's thread.
 
     outbox: messages, and names of values to be sent as chunks; None ends the stream. received: results, so far.
+    stopped: whether the worker's process is seen not to run. looks: how often in a row.
     """
 
-    def __init__(self, epoch: int, now_s: float) -> None:
-        self.epoch, self.heard_s = epoch, now_s
+    def __init__(self, epoch: int, now_s: float, stopped: Callable[[], bool]) -> None:
+        self.epoch, self.heard_s, self.stopped, self.looks = epoch, now_s, stopped, 0
         self.received = self.senseless = 0
         self.outbox: asyncio.Queue[pb.ToWorker | str | None] = asyncio.Queue()
         self.joiner = Joiner()

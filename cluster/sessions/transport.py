@@ -11,6 +11,9 @@ MESSAGE_BYTES = 4 << 20
 SERVER_NAME = "ripieno-engine"
 """What the engine's certificate is made out to, whatever its address."""
 
+SOCKET_FILE, FRAMES_FILE = ".sessions", ".frames"
+"""In the engine's shared folder: the unix sockets of gRPC, and of frames."""
+
 TOKEN_FILE = ".host-token"
 """In the engine's shared folder: a worker that reads `host_token` there shares memory with the engine."""
 

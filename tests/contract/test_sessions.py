@@ -198,11 +198,11 @@ class SessionContract:
 
 
 class TestSharedMemory(SessionContract):
-    """A worker of the engine's host."""
+    """A worker of the engine's host: frames over a unix socket."""
 
 
 class TestUnixSocketOnly(SessionContract):
-    """The engine's socket can be reached, its memory cannot."""
+    """The engine's socket can be reached, its memory cannot: gRPC, as for all below."""
 
     share = False
 
