@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.core import Core
+from orchestrator.errors import RunFailed
 from orchestrator.journal.records import Snapshot
 from orchestrator.protocols import Journal, Observer, Pool, Values
-from orchestrator.records import Actions, Json, Ref, Result, Wake
+from orchestrator.records import NOTHING, Actions, Json, Ref, Result, Wake
 
 SNAPSHOTS_KEPT = 3
 COLLECT_EVERY = 100_000  # objects made and not freed
@@ -50,12 +51,15 @@ class Engine:
         wake = self.pool.wait(self.core.deadline_s)
         self.values.keep(self.core.lasting(wake))
         self.journal.append(wake)
-        actions = self.core.handle(wake)
+        try:
+            actions = self.core.handle(wake)
+        except RunFailed:
+            self._show(wake, NOTHING)
+            raise
         self.pool.cancel(actions.cancel)
         self.pool.submit(actions.submit)
         self._keep(wake, actions)
-        for observer in self.observers:
-            observer.seen(wake, actions)
+        self._show(wake, actions)
 
     def snapshot(self) -> None:
         """Makes what a resume needs durable: the values first, then the state, then the word of it."""
@@ -67,6 +71,10 @@ class Engine:
         if len(self._kept) == SNAPSHOTS_KEPT:  # before that, snapshots of an earlier engine may need others
             self.values.retain(set().union(*self._kept))
         self.snapshot_taken()
+
+    def _show(self, wake: Wake, actions: Actions) -> None:
+        for observer in self.observers:
+            observer.seen(wake, actions)
 
     def _keep(self, wake: Wake, actions: Actions) -> None:
         """Lets go of what nobody can ask for any more. A value whose result is still on its way is nobody's garbage."""

@@ -141,4 +141,5 @@ class Journal(Protocol):
 class Observer(Protocol):
     """Tracker, live view, metrics. Must return at once, must not raise, never holds the loop."""
 
-    def seen(self, wake: Wake, actions: Actions) -> None: ...
+    def seen(self, wake: Wake, actions: Actions) -> None:
+        """Every wake, the one at which the run failed included, after which there are no actions."""

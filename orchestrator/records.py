@@ -265,3 +265,7 @@ class Actions(NamedTuple):
     decided: Sequence[Decided] = ()
     closed: Sequence[Closed] = ()
     waiting: str = ""  # why no quorum is asked at present: too few workers; "" in the normal case
+
+
+NOTHING = Actions((), ())
+"""After the wake that ends a run."""

@@ -10,7 +10,7 @@ from orchestrator.errors import RunFailed
 from orchestrator.journal.records import Ended, Record, Snapshot
 from orchestrator.lineage import Lineage
 from orchestrator.protocols import Observer
-from orchestrator.records import Actions, Result, Wake
+from orchestrator.records import NOTHING, Actions, Result, Wake
 
 
 def actions_of(core: Core, records: Iterable[Record]) -> Iterator[tuple[Wake, Actions]]:
@@ -78,6 +78,7 @@ class Comparison:
             actions = self.core.handle(wake)
         except RunFailed as failed:
             self.failed = failed
+            self._show(wake, NOTHING)
             return
         except Exception as error:  # a strategy that is told of work that it would have done otherwise
             self.differing.append(f"wake {self.core.wakes}: this code cannot go on from it ({error!r})")
@@ -85,6 +86,9 @@ class Comparison:
         self.wakes += 1
         self.decisions += len(actions.decided)
         self.lineage.note(assignment.work for assignment in actions.submit)
+        self._show(wake, actions)
+
+    def _show(self, wake: Wake, actions: Actions) -> None:
         for observer in self.observers:
             observer.seen(wake, actions)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,11 @@ from orchestrator.errors import JournalHeld
 from orchestrator.journal.file import FileJournal
 from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.records import Record
+from orchestrator.outcome import Faults as Reported
 from orchestrator.pools.virtual import Faults
 from orchestrator.protocols import Observer
-from orchestrator.records import Actions, Wake
+from orchestrator.records import Actions, Cause, Left, Result, Wake
+from orchestrator.summary import Summary
 from tests.support.deaf_writers import tracked_by
 from tests.support.faults import Fault
 from tests.support.scenario import RUN, Knife, World, end_of, run_to_end
@@ -142,11 +145,29 @@ def survive(schedule: Schedule, folder: Path) -> Survived:
     records = list(JournalReader(world.folder / "journal", RUN).records())
     for before in journalled:
         assert records[: len(before)] == before, "a journalled record is lost"
-    end = end_of(world)
+    summary = Summary()
+    end = end_of(world, [summary])
+    require_counted(records, summary.faults)
     assert weights == end.weights, "the run and the replay of its journal differ"
     if schedule.survives:
         assert end == expected, "the resumed run is not the uninterrupted one"
     return Survived(kills, end.failed)
+
+
+def require_counted(records: Sequence[Record], reported: Reported) -> None:
+    """Every fault that the journal has is in the run's summary, once."""
+    events = [event for record in records if isinstance(record, Wake) for event in record.events]
+    first: dict[tuple[int, int], Result] = {}
+    repeats = 0
+    for event in events:
+        if isinstance(event, Result):
+            repeats += (event.work_id, event.attempt) in first
+            first.setdefault((event.work_id, event.attempt), event)
+    failures = Counter(result.failure.cause for result in first.values() if result.failure is not None)
+    del failures[Cause.CANCELLED]  # of late work, which is no failure
+    left = [event for event in events if isinstance(event, Left) and event.worker.startswith("worker")]
+    assert (reported.failures, reported.repeats) == (failures, repeats)
+    assert reported.left == sum(event.cause is not Cause.PREEMPTED for event in left)
 
 
 class Bound:
