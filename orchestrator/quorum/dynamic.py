@@ -33,7 +33,7 @@ class Dynamic:
 
     Args:
         loss_floor: what the loss is known never to get below; the estimate F* starts there.
-    Holds: decisions survive a snapshot, their history is all in `Decision.memory` (at most 106 numbers and T(k)).
+    Holds: decisions survive a snapshot, their history is all in `Decision.memory` (at most 70 numbers and T(k)).
     Cost: at a refresh 1 ms at 10 workers, at most 11 ms up to 10,000; 0.03 ms between (one core).
     Source: ours, after Xu, Neglia, Sebastianelli 2020, arXiv:2004.14696. Theirs (`dbw`) is right where one step's
         decrease of the loss can be measured; with small batches it waits for nearly all.

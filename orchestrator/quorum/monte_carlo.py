@@ -74,7 +74,7 @@ def round_times(evidence: Evidence, *, current: int) -> RoundTimes | None:
     censored. A busy worker out for longer than any of its round trips is drawn no shorter than that: it is noticed
     before it answers. Round trips from before a worker became slower or faster are left out, see `since_changes`.
     Where more than 2 % of them have no end, work is interrupted when its round closes; then all count, and what is open
-    is completed by an exponential guess.
+    is completed by an exponential guess: with exponential tails within 5 % up to k = 3n/4, and T(n) up to 20 % high.
 
     Args:
         current: the present k, one of those estimated.

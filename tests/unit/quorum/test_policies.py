@@ -49,6 +49,13 @@ def test_dynamic_tells_the_numbers_it_decided_by() -> None:
     )
 
 
+def test_the_first_round_of_dynamic_does_not_wait_for_stragglers_for_ever() -> None:
+    first = Dynamic().decide(evidence(8, signals={}, opened_s=1.0, now_s=1.5))
+    assert (first.wait_for, first.deadline_s, first.at_least) == (8, 2.0, 4)
+    second = Dynamic().decide(evidence(8, signals={}, round=2, memory=first.memory))
+    assert (second.wait_for, second.deadline_s) == (8, None)
+
+
 def test_a_step_is_learnt_from_once() -> None:
     first = Dynamic().decide(evidence())
     again = Dynamic().decide(evidence(memory=first.memory, present=3))
