@@ -10,16 +10,18 @@ from shutil import copytree
 import pytest
 from mlflow import MlflowClient
 
+from orchestrator.assemble import core_of
 from orchestrator.catch_up import catch_up
 from orchestrator.folder import RunFolder
 from orchestrator.journal.file import FileJournal
 from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.records import Ended, Record, Started
-from orchestrator.lifecycle import start
+from orchestrator.lifecycle import resume, start
+from orchestrator.replay import actions_of
 from orchestrator.spec import Spec
 from orchestrator.tracking import load_final
-from tests.support.runs import digits_spec, inline
-from tests.support.tracking import only_run, sqlite_uri
+from tests.support.runs import StopAfter, digits_spec, inline, virtual
+from tests.support.tracking import only_run, points_of, sqlite_uri, stored_points
 
 
 def tracked(state: Path) -> Spec:
@@ -65,6 +67,34 @@ def test_a_run_that_mlflow_never_heard_of_is_sent_whole(unheard: Path) -> None:
     assert figures is not None
     assert figures.figures["run/goodput"] == 1.0
     assert figures.figures.items() <= run.data.metrics.items()
+
+
+def test_a_run_that_was_stopped_and_resumed_while_mlflow_was_away_is_sent_part_by_part_and_nothing_twice(
+    tmp_path: Path,
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", str(tmp_path / "no-such-python"))
+        stop = StopAfter(60)
+        stopped = start(tracked(tmp_path / "runs"), open_pool=virtual(), observers=[stop], stop=stop, name="r-1")
+    assert stopped.outcome == "interrupted"
+    first = catch_up(stopped.folder)
+    assert first.complete, first.message
+    client = MlflowClient(sqlite_uri(tmp_path))
+    assert only_run(client, "digits").info.status == "KILLED"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", str(tmp_path / "no-such-python"))
+        assert resume(stopped.folder, open_pool=virtual()).outcome == "done"
+    assert catch_up(stopped.folder).complete
+    run = only_run(client, "digits")
+    assert (run.info.status, run.info.run_id) == ("FINISHED", first.mlflow_run_id)
+    spec = tracked(tmp_path / "runs")
+    history = list(actions_of(core_of(spec), JournalReader(RunFolder(stopped.folder).journal, "r-1").records()))
+    of_rounds = {(point.key, point.step, point.value) for point in points_of(history)}
+    stored = [(point.key, point.step, point.value) for point in stored_points(client, run.info.run_id)]
+    assert of_rounds <= set(stored)
+    assert len(stored) == len(set(stored))
+    at_the_ends = {key for key, step, value in stored if (key, step, value) not in of_rounds}
+    assert all(key.startswith(("run/", "loss")) for key in at_the_ends)
 
 
 @pytest.mark.parametrize("how", ["other decisions", "none that fit"])
