@@ -48,10 +48,12 @@ check: $(STAMP)  ## format, lint, types, import rules, generated protos and manu
 	$(BIN)/lint-imports
 	@$(BIN)/python -m protos.generate --check
 	@$(BIN)/python docs/spec_reference.py --check
+	@$(BIN)/python docs/step_costs.py --check
 	@site=$$(mktemp -d) && trap 'rm -rf "$$site"' EXIT && NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict -f docs/mkdocs.yml -d "$$site"
 
 docs: $(STAMP)   ## build the manual into site/
 	@$(BIN)/python docs/spec_reference.py
+	@$(BIN)/python docs/step_costs.py
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict -f docs/mkdocs.yml -d "$(CURDIR)/site"
 	@echo "site/index.html"
 
