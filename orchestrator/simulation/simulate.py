@@ -20,7 +20,7 @@ SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 15 / 16)
 """Static k that are tried, as shares of the workers."""
 
 EVERY_K = 8  # up to so many workers each k is tried
-MOST_ANSWERS = 100_000
+MOST_ANSWERS = 60_000
 """Of a quorum's workers; then what its run would come to is extrapolated. Real gradients are computed to the end."""
 
 Telling = Callable[[str, float], None]

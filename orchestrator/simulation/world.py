@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import exp
+from math import ceil, exp, log
 from typing import NamedTuple
 
 from orchestrator.local import Local
-from orchestrator.pools.latency import Constant, Latency
+from orchestrator.pools.latency import Constant, Latency, chance
 from orchestrator.pools.virtual import Faults
 from orchestrator.simulation.curve import Curve, fitted
 from orchestrator.simulation.learner import Computed, Learner, Modelled
@@ -20,8 +20,7 @@ from orchestrator.words import seconds
 
 Said = tuple[tuple[str, str], ...]
 
-HOPELESS = 0.5
-"""Of the attempts end in a crash: no such cluster trains."""
+FAILURES = 20_000  # that are drawn; a run that outlasts them goes on without
 
 
 class World(NamedTuple):
@@ -57,7 +56,7 @@ def world_of(spec: Spec, given: Assumptions) -> World:
         learner = _modelled(spec, curve, trace.watch if trace and steps else probed.watch)
         learning = _described(curve, f"run {trace.run}" if trace and steps else "this task, measured here")
     said = (*timing.said, ("failures", _failures(given)), ("learning", learning))
-    return World(timing.latency, _faults(given, timing.mean_s), learner, said)
+    return World(timing.latency, _faults(given, spec, timing.mean_s), learner, said)
 
 
 def _computed(spec: Spec, local: Local) -> Callable[[], Learner]:
@@ -113,17 +112,25 @@ def _assumed(given: Assumptions, probed: Probe, spec: Spec) -> Timing:
     return Timing(latency, mean_s * (1 + slow * (factor - 1) / spec.section.most_workers), said)
 
 
-def _faults(given: Assumptions, mean_s: float) -> Faults:
-    """An attempt of average length fails as often as its worker does in that time."""
+def _faults(given: Assumptions, spec: Spec, mean_s: float) -> Faults:
+    """Workers fail at times of their own, exponentially apart, whatever they are at; the aggregator never does."""
     if not given.crash_every_hours:
         return Faults()
-    crash = 1 - exp(-mean_s / (given.crash_every_hours * 3600))
-    if crash > HOPELESS:
+    between_s, workers = given.crash_every_hours * 3600, spec.section.most_workers
+    if mean_s > between_s:
         raise CannotSimulate(
             f"--crash-every {given.crash_every_hours:g} hours is too often for gradients of {seconds(mean_s)}: "
             "hardly one would ever be finished; give more hours."
         )
-    return Faults(crash=crash, back_s=given.restart_seconds)
+    leaves, joins = [], []
+    for worker in range(workers):
+        back_s = 0.0
+        for number in range(ceil(FAILURES / workers)):
+            gone_s = back_s - between_s * log(1 - chance(spec.seed, worker, number, 12))
+            back_s = gone_s + given.restart_seconds
+            leaves.append((gone_s, f"worker-{worker}"))
+            joins.append((back_s, f"worker-{worker}"))
+    return Faults(joins=joins, leaves=leaves)
 
 
 def _failures(given: Assumptions) -> str:
