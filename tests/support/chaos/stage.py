@@ -29,15 +29,19 @@ from tests.support.proxy import Proxy
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_S = 240.0  # of each wait; a healthy machine needs a fraction
+PACE_S, CRAWL_S = 0.1, 3.0
+"""What a batch takes; and while something is waited for that takes long, so that the run does not end before it."""
+
+LONG_S = 3.0
 SPEC = """
 task: tests.support.chaos.task:Troubled
 train:
   workers: 2
   batch_size: 20
   quorum: dynamic
-  epochs: 10
+  epochs: 6
   optimizer: {{name: sgd, lr: 0.1, momentum: 0.9}}
-  evaluate_every: {{epochs: 5}}
+  evaluate_every: {{epochs: 3}}
 state: {state}
 times: {{heartbeat_s: 0.5}}
 tracking: {tracking}
@@ -58,7 +62,8 @@ class Stage:
         self.run, self.files, self._folder = run, RunFolder(folder / "runs" / run), folder
         self.switches = folder / "switches"
         self.switches.mkdir()
-        (self.switches / "slow").touch()
+        self._slow = self.switches / "slow"
+        self._slow.write_text(str(PACE_S))
         self._spec = folder / "train.yaml"
         self.mlflow = mlflow
         tracking = f"{{uri: 'http://{mlflow.address}', experiment: chaos}}" if mlflow else "{enabled: false}"
@@ -131,14 +136,18 @@ class Stage:
         return [event for record in self.records() if isinstance(record, Wake) for event in record.events]
 
     def until(self, true: Callable[[], bool]) -> None:
-        """Waits for what the engine does, which must not end meanwhile."""
+        """Waits for what the engine does, which must not end meanwhile; the run crawls if that takes long."""
         assert self.engine is not None
-        last_s = time.monotonic() + PATIENCE_S
+        began_s = time.monotonic()
         while not true():
             if self.engine.poll() is not None and not true():
                 raise AssertionError(f"the engine ended with {self.engine.returncode}:\n{self.said()}")
-            assert time.monotonic() < last_s, f"not within {PATIENCE_S:g} s; the engine says:\n{self.said()}"
+            waited_s = time.monotonic() - began_s
+            assert waited_s < PATIENCE_S, f"not within {PATIENCE_S:g} s; the engine says:\n{self.said()}"
+            if waited_s > LONG_S:
+                self._slow.write_text(str(CRAWL_S))
             time.sleep(0.05)
+        self._slow.write_text(str(PACE_S))
 
     def until_more(self, count: Callable[[], int], more: int = 1) -> None:
         before = count()
@@ -178,7 +187,7 @@ class Stage:
         return (self.files.path / LOG).read_text().count("attempt_failed")
 
     def let_go(self) -> None:
-        (self.switches / "slow").unlink(missing_ok=True)
+        self._slow.unlink()
 
     def processes(self) -> list[psutil.Process]:
         """All that belong to this run, whoever their parent is by now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,9 @@ MEMBER = "RIPIENO_TEST_MEMBER"
 """Environment variable: the worker's name."""
 
 SWITCHES = "RIPIENO_TEST_SWITCHES"
-"""Environment variable: a folder. While it holds `slow`, each batch takes PACE_S longer; while it holds `nan-NAME`,
-that worker's loss is none. Without it, as in a replay, nothing is wrong."""
+"""Environment variable: a folder. While it holds `slow`, each batch takes so many seconds longer; while it holds
+`nan-NAME`, that worker's loss is none. Without it, as in a replay, nothing is wrong."""
 
-PACE_S = 0.1
 ALL = "all"
 
 
@@ -31,7 +31,7 @@ class Troubled(Digits):
         if folder is None or not model.training:
             return loss
         switches = Path(folder)
-        if (switches / "slow").exists():
-            time.sleep(PACE_S)
+        with suppress(FileNotFoundError):
+            time.sleep(float((switches / "slow").read_text() or 0))
         broken = (switches / f"nan-{name}").exists() or (switches / f"nan-{ALL}").exists()
         return loss * float("nan") if broken else loss
