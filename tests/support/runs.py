@@ -38,8 +38,8 @@ def digits_spec(state: Path, **train: Any) -> Spec:
     )
 
 
-def inline(started: Started, spec: Spec, folder: SharedFolder) -> Pool:
-    return InlinePool(spec.section.most_workers, Local(spec, started.paths).execute(SharedValues(folder)))
+def inline(started: Started, spec: Spec, values: SharedFolder) -> Pool:
+    return InlinePool(spec.section.most_workers, Local(spec, started.paths).execute(SharedValues(values)))
 
 
 def virtual(faults: Faults | None = None) -> OpenPool:
@@ -50,8 +50,8 @@ def virtual(faults: Faults | None = None) -> OpenPool:
         by_kind={"aggregate": Constant(0.01), "evaluate": Constant(0.05), "init": Constant(0.1)},
     )
 
-    def open_pool(started: Started, spec: Spec, folder: SharedFolder) -> Pool:
-        execute = Local(spec, started.paths).execute(SharedValues(folder))
+    def open_pool(started: Started, spec: Spec, values: SharedFolder) -> Pool:
+        execute = Local(spec, started.paths).execute(SharedValues(values))
         return VirtualPool(spec.section.most_workers, execute, seed=spec.seed, latency=latency, faults=faults)
 
     return open_pool
