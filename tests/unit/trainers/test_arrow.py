@@ -223,6 +223,13 @@ def test_a_conversion_that_was_killed_is_done_anew(tmp_path: Path) -> None:
     assert not list(cache.glob("*.unfinished"))
 
 
+def test_parquet_behind_a_link_is_known_by_its_content(tmp_path: Path) -> None:
+    """The cache of the Hub names its files by their hash, and links to them."""
+    parquet(pa.table({"x": [1, 2]}), tmp_path / "2f1e", 1)
+    (tmp_path / "x.parquet").symlink_to(tmp_path / "2f1e")
+    assert ArrowData(tmp_path / "x.parquet", cache=tmp_path / "cache").batch_of(torch.arange(2))[0].tolist() == [1, 2]
+
+
 @pytest.mark.parametrize("suffix", list(WRITERS))
 def test_a_file_cut_anywhere_is_refused(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"x{suffix}"

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from trainers.errors import DataInvalid
 
+PARQUET = b"PAR1"  # what the file begins with: the cache of the Hub links to files without a suffix
 ROWS = 1_024  # of a record batch: bounds the memory of a conversion, and costs nothing in access
 
 
@@ -47,6 +48,15 @@ def converted(file: Path, cache: Path) -> Path:
     return target
 
 
+def begins_with(file: Path, magic: bytes) -> bool:
+    """Raises DataInvalid."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(magic)) == magic
+    except OSError as error:
+        raise DataInvalid(str(file), f"cannot be read ({error.strerror or error})") from error
+
+
 @contextmanager
 def reading(file: Path) -> Iterator[None]:
     """What pyarrow says of a file's content becomes DataInvalid."""
@@ -65,7 +75,7 @@ def _convert(file: Path, target: Path) -> None:
 
 
 def _batches(file: Path) -> tuple[Any, Iterator[Any]]:
-    if file.suffix == ".parquet":
+    if begins_with(file, PARQUET):
         parquet = pq.ParquetFile(file)
         return parquet.schema_arrow, parquet.iter_batches(ROWS)
     source = pa.memory_map(str(file))

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from trainers.data.arrow.converted import converted, reading
-from trainers.errors import DataInvalid
+from trainers.data.arrow.converted import PARQUET, begins_with, converted, reading
 
-_FILE_FORMAT, _PARQUET, _END = b"ARROW1", b"PAR1", b"\xff\xff\xff\xff\0\0\0\0"
+_FILE_FORMAT, _END = b"ARROW1", b"\xff\xff\xff\xff\0\0\0\0"
 
 
 class Mapped(NamedTuple):
@@ -32,7 +31,7 @@ def mapped(file: Path, cache: Path) -> Mapped:
         DataInvalid: missing, damaged, cut short, or of another format.
     Cost: 30 µs a record batch; the first time that a host sees a file to be converted, reading and writing it.
     """
-    opened = None if _begins_with(file, _PARQUET) else _open(file)
+    opened = None if begins_with(file, PARQUET) else _open(file)
     return opened or _open_converted(converted(file, cache))
 
 
@@ -46,7 +45,7 @@ def _open(file: Path) -> Mapped | None:
     """None if its buffers are compressed."""
     with reading(file):
         buffer = pa.memory_map(str(file)).read_buffer()
-        schema, batches = _read(buffer, _begins_with(file, _FILE_FORMAT))
+        schema, batches = _read(buffer, begins_with(file, _FILE_FORMAT))
         kept = []
         for batch in batches:
             batch.validate()
@@ -71,11 +70,3 @@ def _inside(buffer: Any, column: Any) -> bool:
         part is None or part.size == 0 or buffer.address <= part.address <= buffer.address + buffer.size - part.size
         for part in column.buffers()
     )
-
-
-def _begins_with(file: Path, magic: bytes) -> bool:
-    try:
-        with file.open("rb") as opened:
-            return opened.read(len(magic)) == magic
-    except OSError as error:
-        raise DataInvalid(str(file), f"cannot be read ({error.strerror or error})") from error
