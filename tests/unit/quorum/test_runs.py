@@ -61,12 +61,15 @@ def test_waiting_for_the_slow_quarter_is_what_the_paper_would_do_with_small_batc
     assert fmean(ks) > 14
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_k_falls_to_half_when_half_of_the_workers_slow_down(seed: int) -> None:
-    cluster = on_digits(round_trip=half_slows_down, proportional=True, seed=seed)
-    rounds = list(takewhile(lambda c: c.closed_s < 120, cluster.rounds(Dynamic())))
-    assert fmean(c.k for c in rounds if 10 < c.closed_s < 40) >= 14
-    assert median(c.k for c in rounds if c.closed_s > 90) == 8
+def test_k_falls_to_half_when_half_of_the_workers_slow_down() -> None:
+    after: list[int] = []
+    for seed in SEEDS:
+        cluster = on_digits(round_trip=half_slows_down, proportional=True, seed=seed)
+        rounds = list(takewhile(lambda c: c.closed_s < 120, cluster.rounds(Dynamic())))
+        assert fmean(c.k for c in rounds if 10 < c.closed_s < 40) >= 14
+        after += [c.k for c in rounds if c.closed_s > 90]
+    assert median(after) == 8
+    assert 7 <= min(after) <= max(after) <= 8
 
 
 @pytest.mark.parametrize("seed", SEEDS)
