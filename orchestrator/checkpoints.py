@@ -25,7 +25,7 @@ class CheckpointFiles:
     A file that cannot be written is tried again when the model under its name changes, and said; training goes on.
 
     Args:
-        wanted: by name, asked after each wake.
+        wanted: by name, asked after each wake that has rows.
         local: makes the files; called when the first is due, for it loads the task.
     Cost: nothing where nothing changed; else a copy of the weights and a write, some 10 ms a million parameters.
     """
@@ -42,6 +42,8 @@ class CheckpointFiles:
         self._maker: Local | None = None
 
     def seen(self, wake: Wake, actions: Actions) -> None:
+        if not actions.rows and self._written is not None:
+            return  # versions come and go with the figures of a step or of an evaluation
         wanted = self._wanted()
         if (not wanted and not self._written) or wanted == self._written:
             return

@@ -15,7 +15,7 @@ from orchestrator.protocols import Quorum
 from orchestrator.quorum import make_quorum
 from orchestrator.records import Actions, Decision, Evidence, Ref, Result, Wake, Work
 from orchestrator.spec import Spec
-from orchestrator.spec.train import Checkpoints
+from orchestrator.spec.variations import changed, without_judgement
 
 
 @dataclass(slots=True)
@@ -78,18 +78,14 @@ def time_saved(spec: Spec, timings: Timings) -> TimeSaved | None:
 def _simulated_s(spec: Spec, timings: Timings, quorum: Quorum, steps: int) -> float:
     traces = {number: Trace(timings.gradients_s[worker]) for number, worker in enumerate(sorted(timings.gradients_s))}
     more_data_than_steps_can_use = float(steps * max(len(traces), 1))
-    assert spec.train is not None
-    nothing_learnt = {"early_stopping": None, "checkpoints": Checkpoints(), "average": None}
-    train = spec.train.model_copy(
-        update={
-            "epochs": more_data_than_steps_can_use,
-            "workers": len(traces),
-            "min_workers": 1,
-            "learning_rate_rule": "constant",
-            **nothing_learnt,
-        }
+    played = changed(
+        without_judgement(spec),
+        epochs=more_data_than_steps_can_use,
+        workers=len(traces),
+        min_workers=None,
+        learning_rate_rule="constant",
     )
-    core = core_of(spec.model_copy(update={"train": train}), quorum)
+    core = core_of(played, quorum)
     latency = Latency(by_worker=traces, by_kind=_means(timings.others_s))
     pool = VirtualPool(len(traces), _pretend(timings.init), seed=spec.seed, latency=latency)
     while steps > 0:

@@ -21,7 +21,7 @@ from trainers.data.partition import Partition, partition
 from trainers.flat import FlatModel
 from trainers.optimizers import Stepper
 from trainers.randomness import derive, seeded
-from trainers.schedules import Schedule
+from trainers.schedules import Schedule, Scheduled
 from trainers.task import Split, Task
 
 T = TypeVar("T")
@@ -83,10 +83,11 @@ class Context:
         key = _key(arguments), _key(optimizer)
         return self._steppers.get(key, lambda: Stepper(self.model(arguments).layout, optimizer))
 
-    def schedule(self, settings: Mapping[str, Any], optimizer: Mapping[str, Any]) -> Schedule:
-        """Raises ScheduleInvalid, OptimizerInvalid."""
-        key = _key(settings), _key(optimizer)
-        return self._schedules.get(key, lambda: Schedule(settings, optimizer))
+    def scheduled(self, scheduled: Scheduled, optimizer: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The options of this optimizer at this point of its schedule. Raises ScheduleInvalid, OptimizerInvalid."""
+        key = _key(scheduled.schedule), _key(optimizer)
+        schedule = self._schedules.get(key, lambda: Schedule(scheduled.schedule, optimizer))
+        return schedule.at(scheduled.count)
 
     def samples(self, split: Split) -> int:
         """How many there are."""

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import torch
 from torch import nn, optim
 from torch.optim import lr_scheduler
@@ -34,6 +35,13 @@ SCHEDULES: Mapping[str, type[LRScheduler]] = {
 
 OF_SCHEDULES = "schedulers"
 """The option of SequentialLR and ChainedScheduler that holds schedules, each {"name": …, its options}."""
+
+
+class Scheduled(msgspec.Struct, frozen=True):
+    """A schedule by its name and options, and how often >= 0 it was stepped; see `Schedule.at`."""
+
+    schedule: dict[str, Any]
+    count: int
 
 
 class Schedule:

@@ -18,7 +18,7 @@ from orchestrator.simulation.learner import Answer, Computed
 from orchestrator.simulation.observed import Watch
 from orchestrator.spec import Spec
 from orchestrator.spec.common import EveryRounds
-from orchestrator.spec.train import Checkpoints
+from orchestrator.spec.variations import changed, without_judgement
 
 STEPS, GRADIENTS = 12, 8
 """Of a probe: so many steps, each along the mean of so many gradients."""
@@ -64,11 +64,6 @@ def probe(spec: Spec, local: Local) -> Probe:
     return found
 
 
-def without_judgement(spec: Spec) -> Spec:
-    """The same, but nothing depends on how good a version of the weights is: nobody knows its accuracy."""
-    return changed(spec, early_stopping=None, checkpoints=Checkpoints(), average=None)
-
-
 def _shortened(spec: Spec) -> Spec:
     """Its first steps, with statistics of the gradients, which `dynamic` asks for."""
     return changed(
@@ -80,9 +75,3 @@ def _shortened(spec: Spec) -> Spec:
         evaluate_every=EveryRounds(rounds=10**9),
         learning_rate_rule="constant",
     )
-
-
-def changed(spec: Spec, **train: object) -> Spec:
-    """With other keys of its section `train`."""
-    assert spec.train is not None
-    return spec.model_copy(update={"train": spec.train.model_copy(update=train)})

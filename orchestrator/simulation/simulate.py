@@ -7,13 +7,13 @@ from functools import partial
 from math import inf
 
 from orchestrator.driver import frozen_collector
-from orchestrator.simulation.measure import changed, without_judgement
 from orchestrator.simulation.options import Assumptions, CannotSimulate, slow_of
 from orchestrator.simulation.play import Played, play
 from orchestrator.simulation.rows import Simulated, ordered, row_of
 from orchestrator.simulation.world import World, world_of
 from orchestrator.spec import Quorum, Spec, StaticQuorum
 from orchestrator.spec.common import QuorumName
+from orchestrator.spec.variations import changed, without_judgement
 
 POLICIES: Sequence[QuorumName] = ("full", "dynamic", "dbw", "rate", "adasync")
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 15 / 16)

@@ -21,7 +21,8 @@ from orchestrator.strategies.federated import (
     figures,
     local_params,
 )
-from orchestrator.strategies.versions import Phase, Question, Versions
+from orchestrator.strategies.question import Question
+from orchestrator.strategies.versions import Phase, Versions
 
 ENDLESS = 1  # the one round of all local updates; version n is made in round ENDLESS + n
 FAILURES = 12  # in a row, of clients, then the run ends
@@ -115,10 +116,9 @@ class BufferedFederation:
 
     def _work(self, question: Question, round_: int) -> Work:
         state = self._state
-        kind, inputs, params, place, counts = question
-        params = {"model": self.settings.model, **params}
-        lasting = kind == "local_update" and not self.settings.simulated
-        work = Work(state.next_id, round_, kind, inputs, params, place, counts, Late.KEEP, lasting=lasting)
+        lasting = question.kind == "local_update" and not self.settings.simulated
+        kept = question._replace(late=Late.KEEP)
+        work = kept.numbered(state.next_id, round_, self.settings.model, lasting=lasting)
         state.next_id += 1
         return work
 

@@ -22,7 +22,8 @@ from orchestrator.strategies.federated import (
     gradient_signals,
     local_params,
 )
-from orchestrator.strategies.versions import Phase, Question, Versions
+from orchestrator.strategies.question import Question
+from orchestrator.strategies.versions import Phase, Versions
 
 ATTEMPTS = 3  # of a round in which every client failed, then the run ends
 
@@ -132,10 +133,8 @@ class Federation:
 
     def _work(self, question: Question) -> Work:
         state = self._state
-        kind, inputs, params, place, counts = question
-        params = {"model": self.settings.model, **params}
-        lasting = kind == "local_update" and not self.settings.simulated
-        work = Work(state.next_id, self._round, kind, inputs, params, place, counts, lasting=lasting)
+        lasting = question.kind == "local_update" and not self.settings.simulated
+        work = question.numbered(state.next_id, self._round, self.settings.model, lasting=lasting)
         state.next_id += 1
         return work
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
 
 from orchestrator.errors import RunFailed
 from orchestrator.records import AGGREGATOR, Counts, Json, Place, Ref, Row, Told
 from orchestrator.strategies.evaluation import Evaluation
 from orchestrator.strategies.federated import NONE, FederationSettings
+from orchestrator.strategies.question import Question
 from orchestrator.strategies.start import START
 
 JUDGED = ("validation", "test")
@@ -24,16 +24,6 @@ class Phase(StrEnum):
     OPEN = "open"  # clients train
     TEST = "test"  # all versions are made; the last is evaluated
     DONE = "done"
-
-
-class Question(NamedTuple):
-    """Work that has no id yet."""
-
-    kind: str
-    inputs: Mapping[str, Ref]
-    params: Mapping[str, Json]
-    place: Place
-    counts: Counts
 
 
 @dataclass(slots=True)

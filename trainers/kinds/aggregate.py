@@ -14,14 +14,8 @@ from trainers.flat import BUFFER, PARAMETERS
 from trainers.kinds.kind import Json, Outputs
 from trainers.mean import squared_distance, squared_norm, step_statistics, weighted_mean
 from trainers.optimizers import effective_learning_rate
+from trainers.schedules import Scheduled
 from trainers.tensors import Tensors
-
-
-class Scheduled(msgspec.Struct, frozen=True):
-    """A schedule by its name and options, and how often >= 0 it was stepped; see `Schedule`."""
-
-    schedule: dict[str, Any]
-    count: int
 
 
 class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +83,7 @@ def _changed(asked: Aggregate, context: Context, lr: float) -> Mapping[str, Any]
     """The optimizer's options that are others in this step."""
     changed: dict[str, Any] = {"lr": lr}
     if asked.scheduled is not None:
-        changed.update(context.schedule(asked.scheduled.schedule, asked.optimizer).at(asked.scheduled.count))
+        changed.update(context.scheduled(asked.scheduled, asked.optimizer))
     if asked.lr_factor != 1:
         changed["lr"] *= asked.lr_factor
     return changed

@@ -14,11 +14,11 @@ from trainers.backward import Backward, backward, scales
 from trainers.blocks import block_of
 from trainers.context import Context
 from trainers.flat import PARAMETERS, FlatModel
-from trainers.kinds.aggregate import Scheduled
 from trainers.kinds.gradient import require_finite, scaled
 from trainers.kinds.kind import Json, Outputs
 from trainers.mean import squared_norm
 from trainers.optimizers import make_optimizer, memory_of, remember
+from trainers.schedules import Scheduled
 from trainers.tensors import Tensors
 
 
@@ -76,12 +76,12 @@ def local_steps(inputs: Mapping[str, Tensors], params: Mapping[str, Json], conte
 def _inner(
     model: FlatModel, asked: LocalSteps, memory: Tensors, context: Context
 ) -> tuple[optim.Optimizer, dict[int, nn.Parameter]]:
-    """The inner optimizer as it was left, and what it steps."""
-    trainable = _trainable(model)
+    """The inner optimizer as it was left, and what it steps by its index in the layout."""
+    trainable = {number: value for number, value in enumerate(model.module.parameters()) if value.requires_grad}
     live = make_optimizer(asked.optimizer, list(trainable.values()))
     remember(live, trainable, memory)
     if asked.scheduled is not None:
-        options = context.schedule(asked.scheduled.schedule, asked.optimizer).at(asked.scheduled.count)
+        options = context.scheduled(asked.scheduled, asked.optimizer)
         for group in live.param_groups:
             group.update(options)
     return live, trainable
@@ -103,12 +103,7 @@ def _taken(
             live.zero_grad()
             total += backward(model, indices, asked, scale, context) * len(indices)
             if asked.clip_norm is not None:
-                nn.utils.clip_grad_norm_(list(_trainable(model).values()), asked.clip_norm)
+                nn.utils.clip_grad_norm_(live.param_groups[0]["params"], asked.clip_norm)
             live.step()
     live.zero_grad()
     return total
-
-
-def _trainable(model: FlatModel) -> dict[int, nn.Parameter]:
-    """By their index in the layout."""
-    return {number: value for number, value in enumerate(model.module.parameters()) if value.requires_grad}

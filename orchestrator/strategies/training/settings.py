@@ -11,8 +11,6 @@ from orchestrator.records import Json, Late
 Every: TypeAlias = Mapping[str, float]
 """An interval, {"epochs": > 0} or {"rounds": >= 1}."""
 
-RULES = ("constant", "proportional", "knee")
-
 
 @dataclass(frozen=True, slots=True)
 class LearningRate:

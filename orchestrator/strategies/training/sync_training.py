@@ -16,13 +16,13 @@ from orchestrator.protocols import Idle
 from orchestrator.records import Cause, Failure, Json, Model, Ref, Row, Told, Work
 from orchestrator.strategies.blocks import Blocks
 from orchestrator.strategies.evaluation import Evaluation
+from orchestrator.strategies.question import Question
 from orchestrator.strategies.training import works
 from orchestrator.strategies.training.best import NONE
 from orchestrator.strategies.training.learning_rate import exponent, tested
 from orchestrator.strategies.training.settings import SyncTrainingSettings
 from orchestrator.strategies.training.signals import signals_of
 from orchestrator.strategies.training.state import Gradient, Phase, State
-from orchestrator.strategies.training.works import Question
 
 WORKERS_FAILED = 3  # at one block of data, then the run ends: no worker can do better
 FAILURES = 8  # of one block of data, whoever failed, then the run ends
@@ -129,8 +129,7 @@ class SyncTraining:
         """Round 0 makes the first weights, round n is step n."""
         state = self._state
         round_ = 0 if state.phase in (Phase.INIT, Phase.RANGE) else state.step + 1
-        kind, inputs, params, place, counts, late = question
-        work = Work(state.next_id, round_, kind, inputs, {"model": self.settings.model, **params}, place, counts, late)
+        work = question.numbered(state.next_id, round_, self.settings.model)
         state.next_id += 1
         return work
 

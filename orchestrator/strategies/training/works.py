@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-from orchestrator.records import AGGREGATOR, Counts, Json, Late, Place, Ref
+from orchestrator.records import AGGREGATOR, Counts, Json, Place
 from orchestrator.strategies.evaluation import Evaluation
+from orchestrator.strategies.question import Question
 from orchestrator.strategies.training.learning_rate import factor, tested
 from orchestrator.strategies.training.settings import SyncTrainingSettings
 from orchestrator.strategies.training.state import Phase, State
 
 RANGE_STEPS = 60
 LOW, HIGH = 1e-3, 1e2  # of a range test, times the learning rate that was given
-
-
-class Question(NamedTuple):
-    """Work that has no id yet."""
-
-    kind: str
-    inputs: Mapping[str, Ref]
-    params: Mapping[str, Json]
-    place: Place
-    counts: Counts
-    late: Late = Late.DROP
 
 
 def init(settings: SyncTrainingSettings) -> Question:
