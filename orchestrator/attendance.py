@@ -48,7 +48,7 @@ class Attendance:
 
     repeats: answers to attempts that were not out: duplicates, or of an attempt that was given up. unknown: answers to
     work that may have been given out before we looked; 0 where we saw the run's first work given out.
-    Cost: 2 µs an answer; memory grows with work that is out, not with the run.
+    Cost: some 4 µs an answer; memory grows with work that is out, not with the run.
     """
 
     repeats: int = 0

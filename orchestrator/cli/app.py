@@ -5,7 +5,6 @@ from __future__ import annotations
 import json as json_
 import os
 import re
-import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +16,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from orchestrator.cli.certs import certs
+from orchestrator.cli.imports import import_from
 from orchestrator.cli.simulate import simulate
 from orchestrator.cli.sites import site
 from orchestrator.errors import RipienoError
@@ -132,7 +132,7 @@ def run(
         raise typer.BadParameter("--resume goes on with the run that --name names; give both.")
     from orchestrator.spec import check as checked
 
-    _import_from(Path.cwd(), spec.absolute().parent)
+    import_from(Path.cwd(), spec.absolute().parent)
     served = [] if serve is None else [f"serve.address={json_.dumps(serve)}"]
     wanted = checked(spec, [*(overrides or ()), *served], _no_room)
     if check:
@@ -300,7 +300,7 @@ def _find(run: str, state: Path) -> Path:
     """The run's folder; tasks are imported from the current one, as when it was started."""
     from orchestrator.cli.runs import find_run
 
-    _import_from(Path.cwd())
+    import_from(Path.cwd())
     return find_run(state, run)
 
 
@@ -353,8 +353,3 @@ def _no_room(spec: Spec) -> Iterator[Complaint]:
     from orchestrator.workers import no_room
 
     return no_room(_ray_address())(spec)
-
-
-def _import_from(*folders: Path) -> None:
-    """Lets tasks be imported from there, the first before the second."""
-    sys.path[:0] = [str(folder) for folder in folders if str(folder) not in sys.path]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
+
+from orchestrator.cli.imports import import_from
 
 if TYPE_CHECKING:
     from orchestrator.simulation import Assumptions, Simulated
@@ -74,7 +75,7 @@ def simulate(
     from orchestrator.simulation import Assumptions
     from orchestrator.spec import check
 
-    sys.path[:0] = [str(path) for path in (Path.cwd(), spec.absolute().parent) if str(path) not in sys.path]
+    import_from(Path.cwd(), spec.absolute().parent)
     given = Assumptions(
         latency=latency,
         trace=find_run(state, trace) if trace else None,
