@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from shutil import rmtree
 
 from orchestrator.errors import BadInput
 from orchestrator.folder import RunFolder
-from orchestrator.journal.file import FileJournal
+from orchestrator.journal.lock import JournalLock
 from orchestrator.journal.reader import JournalReader
 from orchestrator.records import Json
 from orchestrator.spec import Spec
@@ -61,12 +60,18 @@ def has_begun(files: RunFolder) -> bool:
     """
     if not files.path.exists():
         return False
-    if files.journal.exists() and JournalReader(files.journal, files.run).started() is not None:
+    reader = JournalReader(files.journal, files.run)
+    if files.journal.exists() and reader.started() is not None:
         return True
-    with closing(FileJournal(files.journal, files.run)) as journal:  # for its lock
-        if journal.position == 0:
+    files.journal.mkdir(exist_ok=True)
+    lock = JournalLock(files.journal)
+    try:
+        if reader.started() is None:
             rmtree(files.path)
-        return journal.position > 0
+            return False
+        return True
+    finally:
+        lock.release()
 
 
 def _differing(one: Json, other: Json, key: str = "") -> Iterator[str]:

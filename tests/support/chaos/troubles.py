@@ -48,12 +48,15 @@ def crash(stage: Stage, random: Random) -> None:
 
 def hang(stage: Stage, random: Random) -> None:
     before = left(stage, NEAR)()
-    stage.member(NEAR).suspend()
+    process = stage.member(NEAR)
+    stage.until_more(answers(stage, NEAR))  # one that was not there yet is missed by nobody
+    process.suspend()
     stage.until(lambda: left(stage, NEAR)() > before)
 
 
 def slow(stage: Stage, random: Random) -> None:
     process = stage.member(NEAR)
+    stage.until_more(answers(stage, NEAR))
     process.suspend()
     stage.until_more(answers(stage, DISTANT))
     process.resume()
