@@ -56,7 +56,6 @@ def hang(stage: Stage, random: Random) -> None:
 
 def slow(stage: Stage, random: Random) -> None:
     process = stage.member(NEAR)
-    stage.until_more(answers(stage, NEAR))
     process.suspend()
     stage.until_more(answers(stage, DISTANT))
     process.resume()
