@@ -142,7 +142,7 @@ class SharedFolder:
                     path.unlink()
                 else:
                     spares = self.path / _SPARE / str(size_bytes)
-                    spares.mkdir(parents=True, exist_ok=True)
+                    spares.mkdir(exist_ok=True)
                     path.rename(spares / next(self._serial))
 
     def require_room(self, needed_bytes: int) -> None:
@@ -155,7 +155,7 @@ class SharedFolder:
     def close(self) -> None:
         """Removes the folder if this object created it; views that were read stay good."""
         if self._owner is not None:
-            shutil.rmtree(self.path, ignore_errors=True)
+            _remove(self.path)
             os.close(self._owner)
             self._owner = None
 
@@ -222,6 +222,7 @@ def _create(path: Path) -> int:
     owner = os.open(building / _OWNER, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(owner, fcntl.LOCK_EX)
     os.write(owner, f"{os.getpid()}\n".encode())
+    (building / _SPARE).mkdir()
     try:
         building.rename(path)
     except OSError:
@@ -238,12 +239,28 @@ def _reap(path: Path) -> bool:
         return False
     try:
         fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(path, ignore_errors=True)
+        if os.fstat(owner).st_ino != (path / _OWNER).stat().st_ino:  # another was quicker, and a new one may be there
+            return False
+        _remove(path)
         return True
-    except BlockingIOError:
+    except (BlockingIOError, FileNotFoundError):
         return False
     finally:
         os.close(owner)
+
+
+def _remove(path: Path) -> None:
+    """By who holds the owner's lock. It is gone at once for all who would still write into it, and the lock's file goes
+    last: what is left by one who is killed at this can be reaped."""
+    aside = path if path.name.startswith(".") else path.with_name(f".{path.name}-{os.getpid()}")
+    path.rename(aside)
+    for entry in list(_entries(aside)):
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != _OWNER:
+            entry.unlink()
+    (aside / _OWNER).unlink()
+    aside.rmdir()
 
 
 def _new(path: Path) -> int:

@@ -171,6 +171,7 @@ class Run:
     def opened(cls, files: RunFolder, spec: Spec, started: Started, journal: FileJournal, stack: ExitStack) -> Run:
         memory = shared_memory_of(files.path)
         reap(memory.parent, SHARED_PREFIX)
+        stack.callback(reap, memory.parent, f"{memory.name}-")  # of its workers, those that had to be killed
         shared = stack.enter_context(closing(SharedFolder(memory, create=True)))
         where = f"{spec.storage}/{files.run}/values" if spec.storage else str(files.values)
         values = SharedValues(shared, Persisted(Storage(where)), Persisted(Storage(kept_of(spec, files))))

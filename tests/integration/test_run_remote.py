@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from orchestrator.records import AGGREGATOR, Actions, Joined, Left, Wake
 from orchestrator.spec import Spec
 from orchestrator.verify import replay
 from orchestrator.workers import open_pool_of
-from tests.support.runs import digits_spec
+from tests.support.runs import digits_spec, inline
 
 STEPS = 6  # before something happens
 
@@ -84,3 +86,19 @@ def test_python_users_get_the_same_run() -> None:
     with pytest.raises(SpecInvalid, match=r"train\.workers"):
         orchestrator.run({"task": "tests.support.digits_task:Digits", "train": {"workers": 0}})
     assert {name for name in orchestrator.__all__ if not hasattr(orchestrator, name)} == set()
+
+
+def test_what_a_killed_worker_had_in_shared_memory_goes_with_the_run(tmp_path: Path) -> None:
+    """A worker of another host has a folder of its own; here it is one on this host, killed as the run ends."""
+    program = "import sys; from pathlib import Path; from cluster.shared_memory import SharedFolder\n"
+    program += "import os; SharedFolder(Path(sys.argv[1]), create=True); os._exit(1)"
+    own: list[Path] = []
+
+    def open_pool(started: Started, spec: Spec, values: SharedFolder) -> Pool:
+        own.append(values.path.with_name(f"{values.path.name}-worker-1-5e55"))
+        subprocess.run([sys.executable, "-c", program, str(own[0])])
+        assert own[0].exists()
+        return inline(started, spec, values)
+
+    assert start(digits_spec(tmp_path, epochs=1), open_pool=open_pool).outcome == "done"
+    assert not own[0].exists()

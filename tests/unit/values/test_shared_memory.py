@@ -4,7 +4,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -139,6 +142,43 @@ def test_a_dead_owners_folder_is_reaped_or_replaced(path: Path) -> None:
     owner.communicate()
     SharedFolder(path, create=True).close()
     assert reap(path.parent, "ripieno-") == [Path(names[1])]
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("removed", range(4))
+def test_a_folder_that_is_half_removed_is_reaped(path: Path, removed: int) -> None:
+    program = (
+        "import os, signal, sys; from pathlib import Path; from cluster.shared_memory import SharedFolder\n"
+        "folder = SharedFolder(Path(sys.argv[1]), create=True)\n"
+        "for number in range(3): folder.write(f'{number}.x', [b'x'])\n"
+        "unlink, calls = Path.unlink, iter(range(100))\n"
+        "def until_killed(path): next(calls) < int(sys.argv[2]) or os.kill(os.getpid(), signal.SIGKILL); unlink(path)\n"
+        "Path.unlink = until_killed\n"
+        "folder.close()"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(path), str(removed)])
+    assert killed.returncode == -signal.SIGKILL
+    assert not path.exists()
+    assert len(reap(path.parent, "ripieno-")) == 1
+    assert list(path.parent.iterdir()) == []
+
+
+def test_nothing_is_left_of_a_folder_that_is_written_to_as_it_goes(path: Path) -> None:
+    folder, other = SharedFolder(path, create=True), SharedFolder(path, create=False)
+    began, ended = Event(), Event()
+
+    def write() -> None:
+        with suppress(FileNotFoundError):
+            for number in count():
+                other.write(f"{number}.x", [b"x" * LARGE])
+                other.remove([f"{number - 1}.x"])
+                began.set()
+        ended.set()
+
+    Thread(target=write, daemon=True).start()
+    assert began.wait(10)
+    folder.close()
+    assert ended.wait(10)
     assert list(path.parent.iterdir()) == []
 
 
