@@ -4,13 +4,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from itertools import count
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 
+from cluster.mappings import KEPT
 from cluster.shared_memory import OtherBytes, SharedFolder, SharedMemoryFull, reap
 
 LARGE = 1 << 17  # large enough to become a spare
@@ -90,6 +91,76 @@ def test_a_removed_file_is_written_over_by_the_next_of_its_size(folder: SharedFo
         folder.read("old")
 
 
+def test_a_draft_is_computed_where_it_lies(folder: SharedFolder, path: Path) -> None:
+    for size_bytes in (3, LARGE):
+        draft = folder.draft(size_bytes)
+        draft.buffer[:] = b"d" * size_bytes
+        assert folder.names() == []
+        folder.publish(f"{size_bytes}.x", draft)
+        assert bytes(folder.read(f"{size_bytes}.x")) == b"d" * size_bytes
+        folder.remove([f"{size_bytes}.x"])
+    assert not [entry for entry in path.iterdir() if entry.name not in (".owner", ".spare")]
+
+
+def test_a_draft_is_written_over_a_spare_that_this_process_knows(folder: SharedFolder, path: Path) -> None:
+    inodes = []
+    other = SharedFolder(path, create=False)
+    for number in range(5):
+        draft = folder.draft(LARGE)
+        assert draft.aside is not None
+        inodes.append(draft.aside.stat().st_ino)
+        draft.buffer[:] = bytes([number]) * LARGE
+        folder.publish(f"{number}.x", draft)
+        other.write(f"{number}.y", [b"y" * LARGE])
+        assert bytes(other.read(f"{number}.x")) == bytes([number]) * LARGE
+        del draft
+        folder.remove([f"{number}.x", f"{number}.y"])
+    assert len(set(inodes)) == 1
+
+
+def test_a_draft_that_is_dropped_leaves_nothing(folder: SharedFolder, path: Path) -> None:
+    draft = folder.draft(LARGE)
+    buffer = draft.buffer
+    del draft
+    buffer[:] = b"x" * LARGE  # whoever holds on to it harms nobody
+    assert {entry.name for entry in path.iterdir()} == {".owner", ".spare"}
+
+
+def test_a_draft_comes_second_like_any_other_value(folder: SharedFolder) -> None:
+    folder.write("name", [b"first" * LARGE])
+    for filling, wrong in ((b"first", False), (b"other", True)):
+        draft = folder.draft(5 * LARGE)
+        draft.buffer[:] = filling * LARGE
+        with pytest.raises(OtherBytes) if wrong else nullcontext():
+            folder.publish("name", draft)
+    assert bytes(folder.read("name")) == b"first" * LARGE
+
+
+def test_more_files_than_a_process_keeps_mapped_can_be_read(folder: SharedFolder, path: Path) -> None:
+    values = [bytes([number]) * LARGE for number in range(KEPT + 5)]
+    for number, value in enumerate(values):
+        folder.write(f"{number}.x", [value])
+    views = [folder.read(f"{number}.x") for number in range(len(values))]
+    folder.remove(folder.names())
+    for number in range(len(values)):
+        folder.write(f"{number}.y", [b"y" * LARGE])  # over none of those that are being read
+    assert all(view == value for view, value in zip(views, values, strict=True))
+
+
+def test_what_was_mapped_is_let_go_when_its_file_is_gone(folder: SharedFolder) -> None:
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    folder.write("0.x", [b"x" * LARGE])
+    folder.read("0.x")
+    before = open_files()
+    for number in range(1, 20):
+        folder.write(f"{number}.x", [b"x" * (LARGE + number)])  # no spare will do
+        folder.remove([f"{number - 1}.x"])
+        folder.read(f"{number}.x")
+    assert open_files() <= before + 2  # the one before is a spare still
+
+
 def test_a_view_outlives_its_name_and_never_changes(folder: SharedFolder) -> None:
     folder.write("old", [b"o" * LARGE])
     view = folder.read("old")
@@ -151,9 +222,9 @@ def test_a_folder_that_is_half_removed_is_reaped(path: Path, removed: int) -> No
         "import os, signal, sys; from pathlib import Path; from cluster.shared_memory import SharedFolder\n"
         "folder = SharedFolder(Path(sys.argv[1]), create=True)\n"
         "for number in range(3): folder.write(f'{number}.x', [b'x'])\n"
-        "unlink, calls = Path.unlink, iter(range(100))\n"
+        "unlink, calls = os.unlink, iter(range(100))\n"
         "def until_killed(path): next(calls) < int(sys.argv[2]) or os.kill(os.getpid(), signal.SIGKILL); unlink(path)\n"
-        "Path.unlink = until_killed\n"
+        "os.unlink = until_killed\n"
         "folder.close()"
     )
     killed = subprocess.run([sys.executable, "-c", program, str(path), str(removed)])
