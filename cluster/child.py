@@ -1,5 +1,7 @@
 """A child of `LocalProcesses`: one line on standard input says what to call; the end of input ends the process."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal
@@ -8,6 +10,8 @@ from threading import Thread
 from types import FrameType
 
 from cluster.entry import call
+
+AGAIN_S = 0.01
 
 
 def _end_with_parent() -> None:
@@ -21,11 +25,22 @@ def _exit(signal_number: int, frame: FrameType | None) -> None:
     sys.exit(128 + signal_number)
 
 
+def _tell(unraisable: sys.UnraisableHookArgs) -> None:
+    """Python drops what is raised while an object is finalised; the wish to end is made once more, a little later."""
+    if unraisable.exc_type is SystemExit:
+        signal.signal(signal.SIGALRM, _exit)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
 if __name__ == "__main__":
+    sys.unraisablehook = _tell
     entry, argument = json.loads(sys.stdin.buffer.readline())
     signal.signal(signal.SIGTERM, _exit)
     Thread(target=_end_with_parent, daemon=True).start()
     try:
         call(entry, argument, path=())
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the interpreter is on its way out
+        for ending in (signal.SIGTERM, signal.SIGALRM):  # the interpreter is on its way out
+            signal.signal(ending, signal.SIG_IGN)
