@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
 
 import torch
@@ -21,6 +22,7 @@ OURS = ("orchestrator.", "trainers.", "cluster.")
 
 def executor(values: Values, context: Context) -> Execute:
     """Does work with this context, one piece at a time; whatever goes wrong becomes a WorkFailed."""
+    context = replace(context, room=values.room)
 
     def execute(work: Work) -> tuple[Mapping[str, Ref], Mapping[str, float]]:
         try:

@@ -107,6 +107,11 @@ class Values(Protocol):
     def put(self, ref: Ref, value: Tensors) -> None:
         """The first wins; the same bytes again are no news. Raises ValueConflict for other bytes under the same ref."""
 
+    def room(self, like: Tensors) -> Tensors:
+        """Tensors of these names, shapes and dtypes, with whatever numbers: fill them in, put them as they are, once,
+        and do not touch them any more. Such a value is not copied where it can be helped.
+        """
+
     def get(self, ref: Ref) -> Tensors:
         """Not to be written to. Raises ValueMissing."""
 

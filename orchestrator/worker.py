@@ -98,7 +98,7 @@ def serve(argument: str) -> None:
     """
     settings = WorkerSettings.from_json(argument)
     assert settings.training is not None, "a training worker needs to know what to train"
-    work_for_engine(settings, prepare(settings.training))
+    work_for_engine(settings, prepare(settings.training, settings.role))
 
 
 def work_for_engine(settings: WorkerSettings, make_execute: MakeExecute) -> None:
@@ -166,12 +166,14 @@ def _failed(failure: Failure) -> pb.Result:
     return pb.Result(failure=pb.Failure(cause=cause.value, message=message, traceback=traceback))
 
 
-def prepare(training: Training) -> MakeExecute:
+def prepare(training: Training, role: str) -> MakeExecute:
     """All that takes long, torch's import first of all, so that a worker that joins is ready."""
-    from trainers import Context, keep_freed_memory, load_task, make_deterministic
+    from trainers import Context, keep_freed_memory, limit_cores, load_task, make_deterministic
 
     keep_freed_memory()
     make_deterministic(training.threads)
+    if role == WORKER:  # while one aggregates, the others wait for it
+        limit_cores(training.threads)
     import torch
 
     from orchestrator.compute import executor, failure_of

@@ -9,6 +9,7 @@ from trainers.kinds import KINDS, run_kind
 from trainers.loading import load_task, require_model_arguments
 from trainers.memory import keep_freed_memory
 from trainers.optimizers import check_optimizer
+from trainers.parallel import limit_cores
 from trainers.schedules import check_schedule
 from trainers.task import Split, Task
 from trainers.tensors import Tensors, decode, encode, fingerprint
@@ -27,6 +28,7 @@ __all__ = [
     "encode",
     "fingerprint",
     "keep_freed_memory",
+    "limit_cores",
     "load_task",
     "machine",
     "make_deterministic",

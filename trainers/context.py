@@ -23,6 +23,7 @@ from trainers.optimizers import Stepper
 from trainers.randomness import derive, seeded
 from trainers.schedules import Schedule, Scheduled
 from trainers.task import Split, Task
+from trainers.tensors import Tensors
 
 T = TypeVar("T")
 
@@ -31,6 +32,10 @@ CPU = torch.device("cpu")
 
 def _never() -> bool:
     return False
+
+
+def _room(like: Tensors) -> Tensors:
+    return {name: torch.empty(tensor.shape, dtype=tensor.dtype) for name, tensor in like.items()}
 
 
 class Latest(Generic[T]):
@@ -51,7 +56,8 @@ class Context:
     """Made once a process; `for_work` gives each piece of work its own, which shares what the process holds.
 
     One piece of work at a time. seed: the run's, in [0, 2^63). device: where models compute; values, and the sums and
-    steps over them, stay on the CPU. interrupted: whether this work is to stop as soon as it looks.
+    steps over them, stay on the CPU. interrupted: whether this work is to stop as soon as it looks. room: tensors for
+    an output, to be filled in: of the names, shapes and dtypes that it is given.
     """
 
     task: Task
@@ -59,6 +65,7 @@ class Context:
     device: torch.device = CPU
     work_id: int = 0
     interrupted: Callable[[], bool] = _never
+    room: Callable[[Tensors], Tensors] = _room
     _models: Latest[FlatModel] = field(default_factory=Latest)
     _steppers: Latest[Stepper] = field(default_factory=Latest)
     _schedules: Latest[Schedule] = field(default_factory=Latest)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -22,15 +21,12 @@ BUFFER = "buffer."
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One parameter's place in the flat buffer; trainable: it takes part in training (requires_grad)."""
+    """One parameter's place in the flat buffer; trainable: it takes part in training (requires_grad). size: numbers."""
 
     name: str
     shape: tuple[int, ...]
     trainable: bool
-
-    @property
-    def size(self) -> int:
-        return prod(self.shape)
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +55,7 @@ class Layout:
         canonical = {id(parameter): name for name, parameter in parameters.items()}
         canonical.update({id(module.get_buffer(name)): BUFFER + name for name in persistent})
         return cls(
-            pieces=tuple(Piece(name, tuple(p.shape), p.requires_grad) for name, p in parameters.items()),
+            pieces=tuple(Piece(name, tuple(p.shape), p.requires_grad, p.numel()) for name, p in parameters.items()),
             dtype=dtype,
             buffers=tuple(persistent),
             names=tuple((name, canonical[id(tensor)]) for name, tensor in state.items() if id(tensor) in canonical),
@@ -168,9 +164,14 @@ class FlatModel:
         """The present weights, copied."""
         return {PARAMETERS: _copied(self._flat), **self._copied_buffers()}
 
-    def take_gradient(self) -> Tensors:
+    def like(self) -> Tensors:
+        """The present weights, on the device and not copied: for their names, shapes and dtypes."""
+        return {PARAMETERS: self._flat, **self._buffers}
+
+    def take_gradient(self, room: Tensors | None = None) -> Tensors:
         """The gradient that `backward` left, with the buffers as they are now; the model has none afterwards.
 
+        room: where to, tensors `like` these; None: new ones.
         A parameter that the loss did not use gets zeros. Cost: one copy of the parameters.
         Raises:
             ModelUnsupported: a sparse gradient.
@@ -183,7 +184,14 @@ class FlatModel:
             elif gradient.layout is not torch.strided:
                 raise ModelUnsupported(f"{piece.name} gets a sparse gradient; make its layer with sparse=False")
             parts.append(gradient.reshape(-1))
-        return {PARAMETERS: torch.cat(parts).cpu(), **self._copied_buffers()}
+        room = room or {name: torch.empty_like(tensor, device="cpu") for name, tensor in self.like().items()}
+        if self._flat.device.type == "cpu":
+            torch.cat(parts, out=room[PARAMETERS])
+        else:
+            room[PARAMETERS].copy_(torch.cat(parts))
+        for name, buffer in self._buffers.items():
+            room[name].copy_(buffer)
+        return room
 
     def _copied_buffers(self) -> dict[str, Tensor]:
         return {name: _copied(buffer) for name, buffer in self._buffers.items()}

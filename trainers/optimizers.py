@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn, optim
 
 from trainers.errors import OptimizerInvalid, did_you_mean
 from trainers.flat import Layout
+from trainers.parallel import at_once, parts_of
 from trainers.tensors import Tensors
 
 STATE = "state."
@@ -89,14 +91,15 @@ class Stepper:
     def __init__(self, layout: Layout, settings: Mapping[str, Any]) -> None:
         self._layout = layout
         views = layout.views(torch.zeros(layout.size, dtype=layout.dtype))
-        trainable = (number for number, piece in enumerate(layout.pieces) if piece.trainable)
         shaped = list(views)
-        self._parameters = {number: nn.Parameter(shaped[number]) for number in trainable}
+        self._parameters = {n: nn.Parameter(shaped[n]) for n, piece in enumerate(layout.pieces) if piece.trainable}
         if not self._parameters:
             raise OptimizerInvalid(settings["name"], "the model has no parameter that requires a gradient")
-        self._optimizer = make_optimizer(settings, list(self._parameters.values()))
-        self._first = memory_of(self._optimizer, self._parameters)
-        group = self._optimizer.param_groups[0]
+        self._shares = [
+            (make_optimizer(settings, list(share.values())), share) for share in _shares(self._parameters, layout.size)
+        ]
+        self._first = self._memory()
+        group = self._shares[0][0].param_groups[0]
         self._options = {name: value for name, value in group.items() if name != "params"}
 
     @property
@@ -115,6 +118,7 @@ class Stepper:
         state: Tensors,
         clip_norm: float | None = None,
         options: Mapping[str, Any] | None = None,
+        room: Tensors | None = None,
     ) -> Tensors:
         """One step, in place on `flat`; returns the new state.
 
@@ -122,23 +126,50 @@ class Stepper:
             flat: parameters [P]; overwritten. gradient: [P]; overwritten if it is clipped.
             state: of the step before, or `first_state()`; not modified.
             clip_norm: > 0, largest norm of the gradient over all parameters, as `clip_grad_norm_` does it.
-            options: of the optimizer that are others in this step (lr, momentum, …).
+            options: of the optimizer that are others in this step (lr, momentum, …). room: tensors like `state`, which
+                the new state will be if the optimizer steps in place; None: new ones.
         Cost: 10 µs a parameter tensor and the optimizer's own passes over the numbers, and one copy of the state.
         """
         views, gradients = list(self._layout.views(flat)), list(self._layout.views(gradient))
         for number, parameter in self._parameters.items():
             parameter.data, parameter.grad = views[number], gradients[number]
-        remember(self._optimizer, self._parameters, state)
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(self._parameters.values(), clip_norm)
-        for group in self._optimizer.param_groups:
-            group.update({**self._options, **(options or {})})
-        self._optimizer.step()
-        new_state = memory_of(self._optimizer, self._parameters)
-        self._optimizer.state.clear()
+        now = {**self._options, **(options or {})}
+        at_once([partial(_step, optimizer, share, state, now, room) for optimizer, share in self._shares])
+        new_state = self._memory()
+        for optimizer, _ in self._shares:
+            optimizer.state.clear()
         for parameter in self._parameters.values():
             parameter.grad = None
-        return new_state
+        return room if room is not None and _same_memory(new_state, room) else new_state
+
+    def _memory(self) -> dict[str, Tensor]:
+        return {name: value for share in self._shares for name, value in memory_of(*share).items()}
+
+
+def _shares(parameters: Mapping[int, nn.Parameter], size: int) -> Sequence[dict[int, nn.Parameter]]:
+    """All parameters, divided for as many cores as are worth it: an optimizer moves each by itself."""
+    parts = parts_of(size)
+    shares: list[dict[int, nn.Parameter]] = [{} for _ in range(parts)]
+    passed = 0
+    for number, parameter in parameters.items():
+        shares[min(parts - 1, passed * parts // size)][number] = parameter
+        passed += parameter.numel()
+    return [share for share in shares if share]
+
+
+def _step(
+    optimizer: optim.Optimizer,
+    parameters: Mapping[int, nn.Parameter],
+    state: Tensors,
+    options: Mapping[str, Any],
+    room: Tensors | None,
+) -> None:
+    remember(optimizer, parameters, state, room)
+    for group in optimizer.param_groups:
+        group.update(options)
+    optimizer.step()
 
 
 def effective_learning_rate(gradient: Tensor, memory: Tensors, layout: Layout, options: Mapping[str, Any]) -> float:
@@ -180,8 +211,12 @@ def memory_of(optimizer: optim.Optimizer, parameters: Mapping[int, nn.Parameter]
     return memory
 
 
-def remember(optimizer: optim.Optimizer, parameters: Mapping[int, nn.Parameter], memory: Tensors) -> None:
-    """Takes over what another of its class remembered, by copying; parameters: as above.
+def remember(
+    optimizer: optim.Optimizer, parameters: Mapping[int, nn.Parameter], memory: Tensors, room: Tensors | None = None
+) -> None:
+    """Takes over what another of its class remembered of these parameters, by copying; parameters: as above.
+
+    room: where to, for parameters on the CPU: tensors like `memory`; None: new ones.
 
     A count of steps stays on the CPU unless the optimizer is fused or capturable, all else goes where its parameter is,
     as torch's own load_state_dict has it.
@@ -189,9 +224,18 @@ def remember(optimizer: optim.Optimizer, parameters: Mapping[int, nn.Parameter],
     counts_there = bool(optimizer.defaults.get("fused") or optimizer.defaults.get("capturable"))
     for name, tensor in memory.items():
         _, number, key = name.split(".", 2)
-        parameter = parameters[int(number)]
+        parameter = parameters.get(int(number))
+        if parameter is None:
+            continue
+        if room is not None:
+            optimizer.state[parameter][key] = room[name].copy_(tensor)
+            continue
         device = "cpu" if key == "step" and not counts_there else parameter.device
         optimizer.state[parameter][key] = tensor.to(device, copy=True)
+
+
+def _same_memory(one: Tensors, other: Tensors) -> bool:
+    return one.keys() == other.keys() and all(one[name].data_ptr() == other[name].data_ptr() for name in one)
 
 
 def _allowed() -> list[str]:

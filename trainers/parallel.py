@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from typing import TypeVar
 
@@ -13,6 +13,29 @@ ENOUGH = 1 << 19
 """Numbers that are worth another thread: half a millisecond of work."""
 
 T = TypeVar("T")
+_most = len(os.sched_getaffinity(0))
+
+
+def limit_cores(count: int) -> None:
+    """This process's sums use so many cores at most, >= 1: for one of many that compute at the same time."""
+    global _most  # the process's, as torch's number of threads is
+    _most = min(count, _cores())
+
+
+def parts_of(count: int) -> int:
+    """Into how many ranges so many numbers are worth to be divided, >= 1."""
+    return max(1, min(_cores(), count // ENOUGH))
+
+
+def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """What these give, each on a core of its own, in their order. What one raises is raised here."""
+    if len(calls) == 1:
+        return [calls[0]()]
+    return list(_threads().map(lambda call: call(), calls))
+
+
+def _cores() -> int:
+    return _most
 
 
 def in_parallel(count: int, chunk: int, do: Callable[[int, int], T]) -> list[T]:
@@ -22,15 +45,9 @@ def in_parallel(count: int, chunk: int, do: Callable[[int, int], T]) -> list[T]:
     that chunks are the same however many cores there are. What `do` raises is raised here. Meant for calls that spend
     their time in torch, which gives up the interpreter's lock.
     """
-    parts = max(1, min(_cores(), count // ENOUGH))
-    if parts == 1:
-        return [do(0, count)]
+    parts = parts_of(count)
     bounds = [count * number // parts // chunk * chunk for number in range(parts)] + [count]
-    return list(_threads().map(lambda bound: do(*bound), pairwise(bounds)))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+    return at_once([partial(do, *bound) for bound in pairwise(bounds)])
 
 
 @cache

@@ -65,7 +65,7 @@ def encode(tensors: Tensors) -> list[bytes | memoryview]:
 def header(tensors: Tensors, metadata: Mapping[str, str] | None = None) -> tuple[bytes, list[str]]:
     """How the file of an encoded value begins, and the order in which the tensors' bytes then follow.
 
-    tensors: those on torch's device "meta" will do. metadata: texts for other readers; ours pass over them.
+    tensors: on any device, "meta" too. metadata: texts for other readers; ours pass over them.
     Raises:
         TypeError: see `encode`.
     """
@@ -86,7 +86,8 @@ def header(tensors: Tensors, metadata: Mapping[str, str] | None = None) -> tuple
 def decode(buffer: Bytes) -> dict[str, Tensor]:
     """The tensors of an encoded value, as views of the buffer, which they keep alive.
 
-    buffer: the whole value, contiguous. It may be read-only memory; writing to a tensor then ends the process.
+    buffer: the whole value, contiguous. It may be read-only memory; writing to a tensor then ends the process. What
+        comes behind the header is not looked at, and may be filled in later.
 
     Raises:
         ValueDamaged: anything but what `encode` or safetensors writes; nothing is read beyond the buffer.

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import isnan, nan
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -91,12 +92,17 @@ class Ours:
         self._outcome: Outcome | None = None
         self._thread = Thread(target=self._run)
         self._thread.start()
-        self._windows.taken_s.get()
+        self._taken()
 
     def window(self, steps: int) -> float:
         """Seconds of a step, mean over `steps`."""
         self._windows.asked.put(steps)
-        return self._windows.taken_s.get() / steps
+        return self._taken() / steps
+
+    def _taken(self) -> float:
+        taken_s = self._windows.taken_s.get()
+        assert not isnan(taken_s), "the run ended"
+        return taken_s
 
     def finish(self) -> Outcome:
         """Goes on to the end of the run."""
@@ -113,7 +119,10 @@ class Ours:
             self.finish()
 
     def _run(self) -> None:
-        self._outcome = start(self._spec, open_pool=self._open, observers=self._observers)
+        try:
+            self._outcome = start(self._spec, open_pool=self._open, observers=self._observers)
+        finally:
+            self._windows.taken_s.put(nan)  # whoever waits for a window of a run that failed
 
     def _open(self, started: Started, spec: Spec, values: SharedFolder) -> Pool:
         return self._wrap(open_pool_of(started, spec, values, _Entered(self._entry)))

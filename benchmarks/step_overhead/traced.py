@@ -58,7 +58,7 @@ def serve(argument: str) -> None:
 
     FlatModel.load = stamped("loaded", FlatModel.load)  # type: ignore[method-assign]
     gradient.backward = stamped("computed", gradient.backward)  # type: ignore[attr-defined]
-    make_execute = prepare(settings.training)
+    make_execute = prepare(settings.training, settings.role)
 
     def make(session: WorkerSession) -> Execute:
         execute = make_execute(session)

@@ -3,11 +3,13 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
-from cluster.shared_memory import Bytes, OtherBytes
+from torch import Tensor
+
+from cluster.shared_memory import Bytes, Draft, OtherBytes
 from orchestrator.errors import ValueConflict
 from orchestrator.records import Ref
 from orchestrator.values.persisted import MemoryFiles, Persisted
-from trainers.tensors import Tensors, decode, encode
+from trainers.tensors import Tensors, decode, encode, header
 
 
 class Carrier(Protocol):
@@ -16,12 +18,24 @@ class Carrier(Protocol):
     def write(self, name: str, parts: Sequence[Bytes]) -> None:
         """The first wins. Raises OtherBytes."""
 
+    def draft(self, size_bytes: int) -> Draft: ...
+    def publish(self, name: str, draft: Draft) -> None:
+        """The first wins. Raises OtherBytes."""
+
     def read(self, name: str) -> memoryview:
         """Read-only, good for as long as it is referred to. Raises KeyError."""
 
     def __contains__(self, name: str) -> bool: ...
     def names(self) -> list[str]: ...
     def remove(self, names: Iterable[str]) -> None: ...
+
+
+class Room(dict[str, Tensor]):
+    """Tensors that lie where a value of them will lie."""
+
+    def __init__(self, tensors: Tensors, draft: Draft) -> None:
+        super().__init__(tensors)
+        self.draft = draft
 
 
 class CarriedValues:
@@ -40,13 +54,23 @@ class CarriedValues:
 
     def put(self, ref: Ref, value: Tensors) -> None:
         """The first wins; the same bytes again are no news. Raises ValueConflict."""
-        parts = encode(value)
+        parts = [value.draft.buffer] if isinstance(value, Room) else encode(value)
         if ref in self._persisted and ref not in self._carrier:
             self._persisted.require_same(ref, parts)
         try:
-            self._carrier.write(ref, parts)
+            if isinstance(value, Room):
+                self._carrier.publish(ref, value.draft)
+            else:
+                self._carrier.write(ref, parts)
         except OtherBytes:
             raise ValueConflict(ref) from None
+
+    def room(self, like: Tensors) -> Tensors:
+        """See `Values`. Raises what the carrier does where memory is short."""
+        start, _ = header(like)
+        draft = self._carrier.draft(len(start) + sum(tensor.nbytes for tensor in like.values()))
+        draft.buffer[: len(start)] = start
+        return Room(decode(draft.buffer), draft)
 
     def get(self, ref: Ref) -> Tensors:
         """Not to be written to. Raises ValueMissing."""

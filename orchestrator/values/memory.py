@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from cluster.shared_memory import Bytes, OtherBytes
+from cluster.shared_memory import Bytes, Draft, OtherBytes
 from orchestrator.values.carried import CarriedValues
 from orchestrator.values.persisted import Persisted
 
@@ -22,6 +22,12 @@ class _MemoryCarrier:
         data = b"".join(parts)
         if self._values.setdefault(name, data) != data:
             raise OtherBytes(name)
+
+    def draft(self, size_bytes: int) -> Draft:
+        return Draft(memoryview(bytearray(size_bytes)), None)
+
+    def publish(self, name: str, draft: Draft) -> None:
+        self.write(name, [draft.buffer])
 
     def read(self, name: str) -> memoryview:
         return memoryview(self._values[name])

@@ -81,6 +81,26 @@ class ValuesContract:
         mine["weight"].zero_()
         assert same(values.get(A), tensors())
 
+    def test_a_value_that_was_made_in_its_room_is_any_other_value(self, values: CarriedValues) -> None:
+        for ref, scale in ((A, 1), (B, 10_000)):
+            wanted = {"large": torch.arange(3.0 * scale), **tensors()}
+            room = values.room(wanted)
+            for name, tensor in wanted.items():
+                room[name].copy_(tensor)
+            values.put(ref, room)
+            del room
+            assert same(values.get(ref), wanted)
+            values.put(ref, wanted)
+            again = values.room(wanted)
+            for name, tensor in wanted.items():
+                again[name].copy_(tensor)
+            values.put(ref, again)
+            other = values.room(wanted)
+            for tensor in other.values():
+                tensor.zero_()
+            with pytest.raises(ValueConflict):
+                values.put(ref, other)
+
     def test_what_is_not_there_is_told_with_its_name(self, values: CarriedValues) -> None:
         with pytest.raises(ValueMissing, match=r"1\.weights"):
             values.get(A)

@@ -12,7 +12,7 @@ from trainers.averaging import moved_towards, uniform_mean
 from trainers.context import Context
 from trainers.flat import BUFFER, PARAMETERS
 from trainers.kinds.kind import Json, Outputs
-from trainers.mean import squared_distance, squared_norm, step_statistics, weighted_mean
+from trainers.mean import copy_into, squared_distance, squared_norm, step_statistics, weighted_mean
 from trainers.optimizers import effective_learning_rate
 from trainers.schedules import Scheduled
 from trainers.tensors import Tensors
@@ -62,20 +62,28 @@ def aggregate(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context
     for what, value in {"weights": weights, **values}.items():
         layout.require_fits(what, value)
     gradients, samples = list(values.values()), list(counted.values())
-    mean = weighted_mean([value[PARAMETERS] for value in gradients], samples)
+    kept = {"mean": context.room({PARAMETERS: weights[PARAMETERS]})} if asked.keep_mean else {}
+    mean = weighted_mean(
+        [value[PARAMETERS] for value in gradients], samples, kept["mean"][PARAMETERS] if kept else None
+    )
     metrics = {"norm2": squared_norm(mean), **_statistics(inputs, mean)}
-    flat = weights[PARAMETERS].clone()
-    kept = {"mean": {PARAMETERS: mean.clone() if asked.clip_norm is not None else mean}} if asked.keep_mean else {}
+    new = context.room(weights)
+    copy_into(new[PARAMETERS], weights[PARAMETERS])
+    for name in layout.buffers:
+        _mean_buffer(new[BUFFER + name], [value[BUFFER + name] for value in gradients], samples)
     stepper = context.stepper(asked.model, asked.optimizer)
     options = {**stepper.options, **_changed(asked, context, stepper.options["lr"])}
-    state = stepper.step(flat, mean, inputs["optimizer"], asked.clip_norm, options)
+    state = stepper.step(
+        new[PARAMETERS],
+        mean.clone() if kept and asked.clip_norm is not None else mean,
+        inputs["optimizer"],
+        asked.clip_norm,
+        options,
+        context.room(inputs["optimizer"]),
+    )
     metrics["learning_rate"] = float(options["lr"])
     if asked.keep_mean:
         metrics["effective_learning_rate"] = effective_learning_rate(kept["mean"][PARAMETERS], state, layout, options)
-    buffers = {
-        BUFFER + name: _buffer([value[BUFFER + name] for value in gradients], samples) for name in layout.buffers
-    }
-    new = {PARAMETERS: flat, **buffers}
     return {"weights": new, "optimizer": state, **kept, **_average(asked, inputs, new)}, metrics
 
 
@@ -107,5 +115,8 @@ def _statistics(inputs: Mapping[str, Tensors], mean: Tensor) -> dict[str, float]
     return metrics
 
 
-def _buffer(tensors: Sequence[Tensor], samples: Sequence[float]) -> Tensor:
-    return weighted_mean(tensors, samples) if tensors[0].is_floating_point() else tensors[0].clone()
+def _mean_buffer(into: Tensor, tensors: Sequence[Tensor], samples: Sequence[float]) -> None:
+    if into.is_floating_point():
+        weighted_mean(tensors, samples, into)
+    else:
+        into.copy_(tensors[0])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from trainers import check_optimizer, decode, encode, fingerprint
+from trainers import check_optimizer, decode, encode, fingerprint, parallel
 from trainers.errors import OptimizerInvalid
 from trainers.flat import PARAMETERS, FlatModel
 from trainers.optimizers import OPTIMIZERS, REFUSED, Stepper
@@ -46,7 +46,10 @@ def test_k_functional_steps_equal_k_live_ones(name: str, steps: int, seed: int, 
     flat_model = FlatModel(model_for(name), torch.device("cpu"))
     flat_model.module.load_state_dict(live.state_dict())
     flat = flat_model.weights()[PARAMETERS]
-    stepper = Stepper(flat_model.layout, {"name": name, **options})
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(parallel, "ENOUGH", 4)
+        patched.setattr(parallel, "_cores", lambda: data.draw(st.integers(1, 3), label="cores"))
+        stepper = Stepper(flat_model.layout, {"name": name, **options})
     state = stepper.first_state()
     for _ in range(steps):
         gradient = torch.randn(len(flat), generator=generator)
@@ -57,7 +60,8 @@ def test_k_functional_steps_equal_k_live_ones(name: str, steps: int, seed: int, 
         optimizer.step()
         before, flat = flat, flat.clone()
         inputs = fingerprint(state), before.clone(), gradient.clone()
-        new_state = stepper.step(flat, gradient, state, clip_norm)
+        room = {name: torch.full_like(tensor, 7) for name, tensor in state.items()} if state else None
+        new_state = stepper.step(flat, gradient, state, clip_norm, room=room)
         assert inputs[0] == fingerprint(state)
         assert torch.equal(inputs[1], before)
         assert clip_norm is not None or torch.equal(inputs[2], gradient)  # the mean may be handed out
