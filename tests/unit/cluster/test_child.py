@@ -38,10 +38,13 @@ def test_a_signal_that_meets_a_finaliser_is_not_lost() -> None:
     )
     assert child.stdin is not None
     assert child.stdout is not None
-    child.stdin.write(json.dumps([entry, ""]) + "\n")
-    child.stdin.flush()
-    assert child.stdout.readline() == "going\n"
-    child.terminate()
-    _, told = child.communicate(timeout=60)
+    try:
+        child.stdin.write(json.dumps([entry, ""]) + "\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == "going\n"
+        child.terminate()
+        _, told = child.communicate(timeout=60)
+    finally:
+        child.kill()
     assert child.returncode in (128 + signal.SIGTERM, 128 + signal.SIGALRM)
     assert "Exception ignored" not in told
