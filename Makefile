@@ -39,7 +39,7 @@ run: $(STAMP)    ## train on Fashion-MNIST (or digits) with 4 Ray workers, one o
 	@$(BIN)/ripieno run examples/fashion_mnist/train.yaml
 
 test: $(STAMP)   ## run all tests
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP)  ## format, lint, types, import rules, generated protos and manual
 	$(BIN)/ruff format --check .

@@ -354,14 +354,18 @@ def _remove(path: Path) -> None:
     """By who holds the owner's lock. It is gone at once for all who would still write into it, and the lock's file goes
     last: what is left by one who is killed at this can be reaped."""
     aside = path if path.name.startswith(".") else path.with_name(f".{path.name}-{os.getpid()}")
-    path.rename(aside)
-    for entry in list(_entries(aside)):
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        elif entry.name != _OWNER:
-            Path(entry).unlink()
-    (aside / _OWNER).unlink()
-    aside.rmdir()
+    try:
+        path.rename(aside)
+        for entry in list(_entries(aside)):
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != _OWNER:
+                Path(entry).unlink()
+        (aside / _OWNER).unlink()
+        aside.rmdir()
+    except BaseException:  # a signal wants this process to end
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
 
 
 def _new(path: Path) -> int:

@@ -1,5 +1,6 @@
 """The folder of shared memory: written once, never changed under a reader, gone with its owner."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -231,6 +232,23 @@ def test_a_folder_that_is_half_removed_is_reaped(path: Path, removed: int) -> No
     assert killed.returncode == -signal.SIGKILL
     assert not path.exists()
     assert len(reap(path.parent, "ripieno-")) == 1
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_folder_is_removed_whole_by_a_process_that_is_to_end_meanwhile(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = SharedFolder(path, create=True)
+    for number in range(3):
+        folder.write(f"{number}.x", [b"x"])
+
+    def ends(entry: object) -> None:
+        monkeypatch.undo()
+        raise SystemExit
+
+    monkeypatch.setattr(os, "unlink", ends)
+    with pytest.raises(SystemExit):
+        folder.close()
     assert list(path.parent.iterdir()) == []
 
 
