@@ -105,13 +105,13 @@ class _Engine:
         )
         self._thread = Thread(target=self._run)
         self._thread.start()
-        self._windows.taken_s.get()
+        self._windows.taken_s()
 
     def window(self, rounds: int, *, on: bool) -> float:
         """Rounds/s."""
         self.on = on
         self._windows.asked.put(rounds)
-        return rounds / self._windows.taken_s.get()
+        return rounds / self._windows.taken_s()
 
     def finish(self) -> None:
         self._over = True
@@ -131,7 +131,10 @@ class _Engine:
         """The loop looks for itself."""
 
     def _run(self) -> None:
-        start(self._spec, open_pool=self._open, observers=[self, self._windows], stop=self)
+        try:
+            start(self._spec, open_pool=self._open, observers=[self, self._windows], stop=self)
+        finally:
+            self._windows.ended()
 
     def _open(self, started: Started, spec: Spec, values: SharedFolder) -> Pool:
         folder = self._folder / started.run

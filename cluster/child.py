@@ -12,6 +12,7 @@ from types import FrameType
 from cluster.entry import call
 
 AGAIN_S = 0.01
+"""After so long a wish to end that got lost is made again."""
 
 
 def _end_with_parent() -> None:
@@ -25,8 +26,8 @@ def _exit(signal_number: int, frame: FrameType | None) -> None:
     sys.exit(128 + signal_number)
 
 
-def _tell(unraisable: sys.UnraisableHookArgs) -> None:
-    """Python drops what is raised while an object is finalised; the wish to end is made once more, a little later."""
+def _end_after_all(unraisable: sys.UnraisableHookArgs) -> None:
+    """Python drops what is raised while an object is finalised, and so the wish to end; it is made again."""
     if unraisable.exc_type is SystemExit:
         signal.signal(signal.SIGALRM, _exit)
         signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
@@ -35,7 +36,7 @@ def _tell(unraisable: sys.UnraisableHookArgs) -> None:
 
 
 if __name__ == "__main__":
-    sys.unraisablehook = _tell
+    sys.unraisablehook = _end_after_all
     entry, argument = json.loads(sys.stdin.buffer.readline())
     signal.signal(signal.SIGTERM, _exit)
     Thread(target=_end_with_parent, daemon=True).start()

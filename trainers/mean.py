@@ -25,7 +25,7 @@ def weighted_mean(tensors: Sequence[Tensor], samples: Sequence[float], into: Ten
         samples: > 0, one for each. into: contiguous, what to write the mean over; None: a new one.
     Exact: each product and each sum is rounded once to float64, partial sums of 16 consecutive tensors are added in
         order, and only the end is rounded to the dtype. A single tensor comes through bit for bit, -0.0 included.
-    Cost: 0.16 ms, 1.8 ms, 20 ms for four of 0.1M, 1M, 10M float32 numbers.
+    Cost: 0.17 ms, 1.7 ms, 18 ms for four of 0.1M, 1M, 10M float32 numbers.
     """
     total = sum(samples)
     return weighted_sum(tensors, [count / total for count in samples], into)
@@ -37,11 +37,6 @@ def weighted_sum(tensors: Sequence[Tensor], factors: Sequence[float], into: Tens
     total = torch.empty_like(flats[0]) if into is None else into.view(-1)
     in_parallel(len(total), CHUNK, lambda start, end: _sum_into(total, flats, factors, start, end))
     return total.view(tensors[0].shape)
-
-
-def copy_into(target: Tensor, source: Tensor) -> None:
-    """target[:] = source, both flat and of one dtype, on several cores."""
-    in_parallel(len(target), CHUNK, lambda start, end: target[start:end].copy_(source[start:end]))
 
 
 def _sum_into(total: Tensor, flats: Sequence[Tensor], factors: Sequence[float], first: int, last: int) -> None:

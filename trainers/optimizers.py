@@ -227,11 +227,9 @@ def remember(
         parameter = parameters.get(int(number))
         if parameter is None:
             continue
-        if room is not None:
-            optimizer.state[parameter][key] = room[name].copy_(tensor)
-            continue
         device = "cpu" if key == "step" and not counts_there else parameter.device
-        optimizer.state[parameter][key] = tensor.to(device, copy=True)
+        copied = tensor.to(device, copy=True) if room is None else room[name].copy_(tensor)
+        optimizer.state[parameter][key] = copied
 
 
 def _same_memory(one: Tensors, other: Tensors) -> bool:

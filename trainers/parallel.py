@@ -13,13 +13,13 @@ ENOUGH = 1 << 19
 """Numbers that are worth another thread: half a millisecond of work."""
 
 T = TypeVar("T")
-_most = len(os.sched_getaffinity(0))
+_limit: int | None = None
 
 
 def limit_cores(count: int) -> None:
     """This process's sums use so many cores at most, >= 1: for one of many that compute at the same time."""
-    global _most  # the process's, as torch's number of threads is
-    _most = min(count, _cores())
+    global _limit  # the process's, as torch's number of threads is
+    _limit = count
 
 
 def parts_of(count: int) -> int:
@@ -34,10 +34,6 @@ def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
     return list(_threads().map(lambda call: call(), calls))
 
 
-def _cores() -> int:
-    return _most
-
-
 def in_parallel(count: int, chunk: int, do: Callable[[int, int], T]) -> list[T]:
     """What `do(start, end)` gives for ranges that are together 0 … count, done at the same time, in their order.
 
@@ -48,6 +44,11 @@ def in_parallel(count: int, chunk: int, do: Callable[[int, int], T]) -> list[T]:
     parts = parts_of(count)
     bounds = [count * number // parts // chunk * chunk for number in range(parts)] + [count]
     return at_once([partial(do, *bound) for bound in pairwise(bounds)])
+
+
+def _cores() -> int:
+    there = len(os.sched_getaffinity(0))
+    return there if _limit is None else min(_limit, there)
 
 
 @cache

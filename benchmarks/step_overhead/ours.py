@@ -33,20 +33,30 @@ class Windows:
         self._missing = workers + 1  # with the aggregator
         self._left, self._steps, self._started_s = 1, 0, 0.0
         self.asked: SimpleQueue[int] = SimpleQueue()
-        self.taken_s: SimpleQueue[float] = SimpleQueue()
+        self._taken_s: SimpleQueue[float] = SimpleQueue()
+
+    def taken_s(self) -> float:
+        """What the next window took; waits for it. The first, of 0 s, is over when everybody is there."""
+        taken_s = self._taken_s.get()
+        assert not isnan(taken_s), "the run ended"
+        return taken_s
+
+    def ended(self) -> None:
+        """There will be no more windows: for whoever waits for one."""
+        self._taken_s.put(nan)
 
     def seen(self, wake: Wake, actions: Actions) -> None:
         if self._missing:
             self._missing -= sum(type(event) is Joined for event in wake.events)
             if not self._missing:
-                self.taken_s.put(0.0)
+                self._taken_s.put(0.0)
                 self._next()
         elif actions.rows:
             self._left -= 1
             if self._left == self._steps:
                 self._started_s = time.perf_counter()
             if self._left == 0:
-                self.taken_s.put(time.perf_counter() - self._started_s)
+                self._taken_s.put(time.perf_counter() - self._started_s)
                 self._next()
 
     def _next(self) -> None:
@@ -92,17 +102,12 @@ class Ours:
         self._outcome: Outcome | None = None
         self._thread = Thread(target=self._run)
         self._thread.start()
-        self._taken()
+        self._windows.taken_s()
 
     def window(self, steps: int) -> float:
         """Seconds of a step, mean over `steps`."""
         self._windows.asked.put(steps)
-        return self._taken() / steps
-
-    def _taken(self) -> float:
-        taken_s = self._windows.taken_s.get()
-        assert not isnan(taken_s), "the run ended"
-        return taken_s
+        return self._windows.taken_s() / steps
 
     def finish(self) -> Outcome:
         """Goes on to the end of the run."""
@@ -122,7 +127,7 @@ class Ours:
         try:
             self._outcome = start(self._spec, open_pool=self._open, observers=self._observers)
         finally:
-            self._windows.taken_s.put(nan)  # whoever waits for a window of a run that failed
+            self._windows.ended()
 
     def _open(self, started: Started, spec: Spec, values: SharedFolder) -> Pool:
         return self._wrap(open_pool_of(started, spec, values, _Entered(self._entry)))

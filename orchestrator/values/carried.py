@@ -54,14 +54,13 @@ class CarriedValues:
 
     def put(self, ref: Ref, value: Tensors) -> None:
         """The first wins; the same bytes again are no news. Raises ValueConflict."""
-        parts = [value.draft.buffer] if isinstance(value, Room) else encode(value)
         if ref in self._persisted and ref not in self._carrier:
-            self._persisted.require_same(ref, parts)
+            self._persisted.require_same(ref, encode(value))
         try:
             if isinstance(value, Room):
                 self._carrier.publish(ref, value.draft)
             else:
-                self._carrier.write(ref, parts)
+                self._carrier.write(ref, encode(value))
         except OtherBytes:
             raise ValueConflict(ref) from None
 

@@ -12,7 +12,7 @@ from trainers.averaging import moved_towards, uniform_mean
 from trainers.context import Context
 from trainers.flat import BUFFER, PARAMETERS
 from trainers.kinds.kind import Json, Outputs
-from trainers.mean import copy_into, squared_distance, squared_norm, step_statistics, weighted_mean
+from trainers.mean import squared_distance, squared_norm, step_statistics, weighted_mean
 from trainers.optimizers import effective_learning_rate
 from trainers.schedules import Scheduled
 from trainers.tensors import Tensors
@@ -68,7 +68,7 @@ def aggregate(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context
     )
     metrics = {"norm2": squared_norm(mean), **_statistics(inputs, mean)}
     new = context.room(weights)
-    copy_into(new[PARAMETERS], weights[PARAMETERS])
+    new[PARAMETERS].copy_(weights[PARAMETERS])
     for name in layout.buffers:
         _mean_buffer(new[BUFFER + name], [value[BUFFER + name] for value in gradients], samples)
     stepper = context.stepper(asked.model, asked.optimizer)
