@@ -19,9 +19,9 @@ from trainers.data.batches import batch_of
 from trainers.data.labels import labels_of
 from trainers.data.partition import Partition, partition
 from trainers.flat import FlatModel
-from trainers.optimizers import Stepper
 from trainers.randomness import derive, seeded
 from trainers.schedules import Schedule, Scheduled
+from trainers.stepper import Stepper
 from trainers.task import Split, Task
 from trainers.tensors import Tensors
 

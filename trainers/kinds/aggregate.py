@@ -13,7 +13,6 @@ from trainers.context import Context
 from trainers.flat import BUFFER, PARAMETERS
 from trainers.kinds.kind import Json, Outputs
 from trainers.mean import squared_distance, squared_norm, step_statistics, weighted_mean
-from trainers.optimizers import effective_learning_rate
 from trainers.schedules import Scheduled
 from trainers.tensors import Tensors
 
@@ -47,7 +46,7 @@ def aggregate(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context
     Output "mean", if kept: {"parameters": ḡ before clipping}. Output "average", with `ema`: input "average", or the new
         weights if there is none, moved towards the new weights; with `lawa`: their mean with earlier ones.
     Metrics: norm2 (‖ḡ‖² before clipping), learning_rate (of this step) and, if the mean is kept,
-        effective_learning_rate (see that function); with input "previous_weights" also step_norm2 = ‖Δ‖² and
+        effective_learning_rate (see `Stepper`); with input "previous_weights" also step_norm2 = ‖Δ‖² and
         step_dot_gradient = ḡ·Δ, Δ = weights - previous weights; with "previous_mean" also change_norm2 = ‖ḡ - it‖².
     Raises:
         WeightsMismatch: a gradient or the weights are another model's. ScheduleInvalid: the schedule has ended.
@@ -83,7 +82,7 @@ def aggregate(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context
     )
     metrics["learning_rate"] = float(options["lr"])
     if asked.keep_mean:
-        metrics["effective_learning_rate"] = effective_learning_rate(kept["mean"][PARAMETERS], state, layout, options)
+        metrics["effective_learning_rate"] = stepper.effective_learning_rate(kept["mean"][PARAMETERS], state, options)
     return {"weights": new, "optimizer": state, **kept, **_average(asked, inputs, new)}, metrics
 
 

@@ -15,7 +15,7 @@ def signals_of(state: State, settings: SyncTrainingSettings, metrics: Mapping[st
     """Of the step that these gradients made; metrics: of their aggregate.
 
     learning_rate: what one gradient moves the weights in the long run, momentum included, see
-    `trainers.optimizers.effective_learning_rate`. learning_rate_exponent: p of η(k) = η·(k/n)^p.
+    `trainers.stepper.Stepper.effective_learning_rate`. learning_rate_exponent: p of η(k) = η·(k/n)^p.
     The way of local steps is their mean gradient times how far they reach, so it is divided by that; where nobody knows
     how far (they are no SGD), only loss and k are told.
     """

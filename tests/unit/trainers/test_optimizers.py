@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from trainers import check_optimizer, decode, encode, fingerprint, parallel
-from trainers.errors import OptimizerInvalid
+from trainers.errors import OptimizerInvalid, WeightsMismatch
 from trainers.flat import PARAMETERS, FlatModel
-from trainers.optimizers import OPTIMIZERS, REFUSED, Stepper
+from trainers.optimizers import OPTIMIZERS, REFUSED
+from trainers.stepper import ELEMENTWISE, Stepper
 
 SUPPORTED = sorted(OPTIMIZERS.keys() - REFUSED.keys())
 OPTIONS: dict[str, list[dict[str, Any]]] = {
@@ -95,6 +96,46 @@ def test_one_stepper_serves_any_state_in_any_order() -> None:
     again = start.clone()
     assert fingerprint(stepper.step(again, gradient.clone(), stepper.first_state(), None)) == fingerprint(state)
     assert torch.equal(again, first)
+
+
+@pytest.mark.parametrize("name", SUPPORTED)
+def test_what_it_remembers_does_not_depend_on_how_many_cores_step(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run may be resumed on a larger machine."""
+    monkeypatch.setattr(parallel, "ENOUGH", 4)
+    model = FlatModel(model_for(name), torch.device("cpu"))
+    after = []
+    for cores in ((1, 3, 1), (3, 1, 2)):
+        flat, state = model.weights()[PARAMETERS], None
+        for count in cores:
+            monkeypatch.setattr(parallel, "_cores", lambda count=count: count)
+            stepper = Stepper(model.layout, {"name": name, "lr": 0.1})
+            gradient = torch.linspace(-1, 1, len(flat))
+            state = stepper.step(flat, gradient, stepper.first_state() if state is None else state)
+        after.append(fingerprint({PARAMETERS: flat, **(state or {})}))
+    assert after[0] == after[1]
+
+
+@pytest.mark.parametrize("name", sorted(ELEMENTWISE))
+def test_many_parameters_are_one_to_an_optimizer_that_moves_each_number_by_itself(name: str) -> None:
+    layers = [nn.Linear(3, 3) for _ in range(4)]
+    layers[1].requires_grad_(False)
+    model = FlatModel(nn.Sequential(*layers), torch.device("cpu"))
+    stepper = Stepper(model.layout, {"name": name, "lr": 0.1, **({"momentum": 0.9} if name == "sgd" else {})})
+    state = stepper.step(model.weights()[PARAMETERS], torch.ones(48), stepper.first_state())
+    by_parameter = {
+        number: tensor.numel()
+        for number in (0, 4)
+        for key, tensor in state.items()
+        if key.startswith(f"state.{number}.") and tensor.dim()
+    }
+    assert by_parameter == {0: 12, 4: 24}
+    assert {key.split(".")[1] for key in state} == {"0", "4"}
+
+
+def test_the_state_of_another_model_is_refused() -> None:
+    stepper = Stepper(FlatModel(nn.Linear(3, 2), torch.device("cpu")).layout, {"name": "sgd", "lr": 0.1})
+    with pytest.raises(WeightsMismatch, match=r"state\.3\.momentum_buffer"):
+        stepper.step(torch.ones(8), torch.ones(8), {"state.3.momentum_buffer": torch.ones(8)})
 
 
 def test_a_model_that_is_frozen_altogether_is_refused() -> None:

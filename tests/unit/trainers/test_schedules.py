@@ -16,8 +16,8 @@ from tests.unit.trainers.tasks import ADAMW, SGD, Training
 from trainers.averaging import moved_towards, uniform_mean
 from trainers.errors import ScheduleInvalid
 from trainers.flat import PARAMETERS, Layout
-from trainers.optimizers import effective_learning_rate
 from trainers.schedules import SCHEDULES, Schedule
+from trainers.stepper import Stepper
 from trainers.tensors import Tensors
 
 Make = Callable[[optim.Optimizer], lr_scheduler.LRScheduler]
@@ -132,5 +132,6 @@ def test_what_adam_does_to_a_steady_gradient_is_its_effective_learning_rate() ->
     for settings, expected in ((ADAMW, 0.002 / 0.3), (SGD, 0.05 / 0.1)):
         options = {**settings, "eps": 1e-8, "betas": (0.9, 0.999)}
         memory = {"state.0.exp_avg_sq": gradient.square() * (1 - 0.999**5), "state.0.step": torch.tensor(5.0)}
-        measured = effective_learning_rate(gradient, memory if settings is ADAMW else {}, layout, options)
+        stepper = Stepper(layout, settings)
+        measured = stepper.effective_learning_rate(gradient, memory if settings is ADAMW else {}, options)
         assert measured == pytest.approx(expected, rel=1e-5)
