@@ -168,8 +168,9 @@ def _failed(failure: Failure) -> pb.Result:
 
 def prepare(training: Training, role: str) -> MakeExecute:
     """All that takes long, torch's import first of all, so that a worker that joins is ready."""
-    from trainers import Context, keep_freed_memory, limit_cores, load_task, make_deterministic
+    from trainers import Context, claim_generators, keep_freed_memory, limit_cores, load_task, make_deterministic
 
+    claim_generators()
     keep_freed_memory()
     make_deterministic(training.threads)
     if role == WORKER:  # while one aggregates, the others wait for it

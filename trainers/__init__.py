@@ -10,6 +10,7 @@ from trainers.loading import load_task, require_model_arguments
 from trainers.memory import keep_freed_memory
 from trainers.optimizers import check_optimizer
 from trainers.parallel import limit_cores
+from trainers.randomness import claim_generators
 from trainers.schedules import check_schedule
 from trainers.task import Split, Task
 from trainers.tensors import Tensors, decode, encode, fingerprint
@@ -24,6 +25,7 @@ __all__ = [
     "build_model",
     "check_optimizer",
     "check_schedule",
+    "claim_generators",
     "decode",
     "encode",
     "fingerprint",

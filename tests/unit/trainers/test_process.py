@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import trainers
-from trainers import errors, keep_freed_memory, machine, make_deterministic
+from trainers import errors, keep_freed_memory, machine, make_deterministic, randomness
 from trainers.randomness import derive, seeded
 
 EXAMPLES = [
@@ -76,7 +76,9 @@ def draws() -> list[float]:
     return [torch.rand(()).item(), random.random(), float(numpy.random.rand())]
 
 
-def test_seeding_reaches_every_global_generator_and_is_undone() -> None:
+@pytest.mark.parametrize("claimed", [False, True])
+def test_seeding_reaches_every_global_generator_and_is_undone(claimed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(randomness, "_claimed", claimed)
     cpu = torch.device("cpu")
     with seeded(5, cpu):
         outer = draws()
@@ -86,6 +88,18 @@ def test_seeding_reaches_every_global_generator_and_is_undone() -> None:
     with seeded(5, cpu):
         assert draws() == outer
         assert draws() == after
+
+
+def test_what_the_generators_of_a_users_process_give_is_not_disturbed() -> None:
+    with seeded(4, torch.device("cpu")):
+        undisturbed = [draws() for _ in range(2)]
+    torch.manual_seed(4)
+    random.seed(4)
+    numpy.random.seed(4)
+    before = draws()
+    with seeded(6, torch.device("cpu")):
+        draws()
+    assert [before, draws()] == undisturbed
 
 
 def test_seeding_equals_torchs_own() -> None:
