@@ -6,7 +6,6 @@ first touch. The memory of values is written over again and again, so each proce
 
 import mmap
 import os
-from pathlib import Path
 from threading import Lock
 from weakref import finalize
 
@@ -40,7 +39,7 @@ class Mappings:
         self._lock = Lock()
         self._mapped: dict[int, _Mapped] = {}  # by inode, which is no other file's for as long as this is open
 
-    def view(self, path: Path, descriptor: int) -> memoryview:
+    def view(self, path: str, descriptor: int) -> memoryview:
         """The bytes of the file at `path`, at least one.
 
         descriptor: of this very file, the caller's to close; its lock lasts as long as the view or anything made of it.
@@ -57,7 +56,7 @@ class Mappings:
     def __contains__(self, inode: object) -> bool:
         return inode in self._mapped
 
-    def _kept(self, path: Path, inode: int) -> mmap.mmap | None:
+    def _kept(self, path: str, inode: int) -> mmap.mmap | None:
         """None: there is no room for one more."""
         with self._lock:
             if inode not in self._mapped:
