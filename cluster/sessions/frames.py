@@ -52,6 +52,13 @@ class ServerFrames:
             pass
         return grpc.aio.EOF
 
+    def write_now(self, message: pb.ToWorker) -> bool:
+        """Sends it if nothing before it is still to be sent; False: it did not."""
+        idle = not self._writer.transport.get_write_buffer_size()
+        if idle:
+            self._writer.write(_framed(message))
+        return idle
+
     async def write(self, message: pb.ToWorker) -> None:
         self._writer.write(_framed(message))
         with suppress(OSError):  # whoever reads will notice

@@ -194,7 +194,9 @@ class SessionServer:
         site = self._gate.site_of(context.peer()) if self._gate is not None else ""
         hello = await self._let_in(context, site)
         peer, resumed = self._peer_of(hello, context, site)
-        stream = Stream(next(self._epochs), self._loop.time(), getattr(context, "stopped", lambda: False))
+        stopped = getattr(context, "stopped", lambda: False)
+        write_now = getattr(context, "write_now", lambda message: False)
+        stream = Stream(next(self._epochs), self._loop.time(), stopped, write_now)
         peer.open(stream, hello, self._welcome(peer, resumed))
         if not resumed:
             self._peers[hello.worker] = peer
@@ -294,8 +296,8 @@ class SessionServer:
             if isinstance(item, str):
                 await self._push(item, stream, context)
             else:
-                item.epoch, item.acknowledged = stream.epoch, stream.received
-                await context.write(item)
+                await context.write(stream.stamped(item))
+            stream.sent()
 
     async def _push(self, name: str, stream: Stream, context: Any) -> None:
         try:
