@@ -109,7 +109,7 @@ def test_a_draft_is_written_over_a_spare_that_this_process_knows(folder: SharedF
     for number in range(5):
         draft = folder.draft(LARGE)
         assert draft.aside is not None
-        inodes.append(draft.aside.stat().st_ino)
+        inodes.append(Path(draft.aside).stat().st_ino)
         draft.buffer[:] = bytes([number]) * LARGE
         folder.publish(f"{number}.x", draft)
         other.write(f"{number}.y", [b"y" * LARGE])
