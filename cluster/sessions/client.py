@@ -348,7 +348,7 @@ class WorkerSession:
                 self.folder.write(name, [data])
                 with self._changed:
                     self._known.add(name)
-        except (Damaged, OtherBytes, SharedMemoryFull) as error:
+        except (Damaged, OtherBytes, SharedMemoryFull, OSError) as error:
             with self._changed:
                 self._damage[chunk.name] = str(error)
 

@@ -160,7 +160,7 @@ class Peer:
                 name, data = whole
                 await asyncio.to_thread(self._folder.write, name, [data])
                 self._has.add(name)
-        except (Damaged, OtherBytes, SharedMemoryFull) as error:
+        except (Damaged, OtherBytes, SharedMemoryFull, OSError) as error:
             if self._allowance.owed(chunk.name) and len(self._damage) < DAMAGED:
                 self._damage.setdefault(chunk.name, str(error))
 

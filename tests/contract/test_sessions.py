@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
@@ -107,6 +109,21 @@ class SessionContract:
         session.answer(given, done(given, gradient="1.gradient"))
         assert heard.next().damage == ""
         assert folder.read("1.gradient") == value + b"!"
+
+    def test_a_value_that_the_engine_cannot_keep_spoils_its_result_and_no_more(
+        self, session: WorkerSession, heard: Recorder, server: SessionServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(name: str, parts: object) -> None:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), name)
+
+        monkeypatch.setattr(server._folder, "write", fail)
+        heard.next().peer.assign([assignment(1), assignment(2)])
+        first, second = take(session), take(session)
+        session.folder.write("1.gradient", [b"g"])
+        session.answer(first, done(first, gradient="1.gradient"))
+        session.answer(second, done(second))
+        assert ("File too large" in heard.next().damage) is not self.share  # where it shares, nothing is to be written
+        assert heard.next().damage == ""
 
     def test_a_worker_may_let_go_what_the_engine_has_let_go(
         self, session: WorkerSession, heard: Recorder, folder: SharedFolder
