@@ -57,7 +57,7 @@ def train_epochs(model: FlatModel, task: Task, data: Shuffled, plan: Plan, corre
     parameters = [every[number] for number in trained]
     optimizer = make_optimizer(plan.optimizer, parameters)
     shaped = None if correction is None else list(model.layout.views(correction.to(parameters[0].device)))
-    model.module.train()
+    model.train()
     losses, sizes = [], []
     for epoch in range(plan.epochs):
         for size, batch in data.epoch(epoch):

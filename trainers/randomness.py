@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 
 import numpy
@@ -34,35 +34,27 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     seed: in [0, 2^63). Cost: 70 µs on the CPU, most of it numpy's state; 7 µs where nothing is restored.
     """
     global _depth
-    restore = _restoring(device) if _depth or not _claimed else _nothing
-    _depth += 1
-    try:
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed asks every back-end, for 70 µs
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        random.seed(seed)
-        numpy.random.seed(seed % 2**32)
-        yield
-    finally:
-        _depth -= 1
-        restore()
+    with _undone(device) if _depth or not _claimed else nullcontext():
+        _depth += 1
+        try:
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed asks every back-end, for 70 µs
+            if device.type == "cuda":
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed)
+            random.seed(seed)
+            numpy.random.seed(seed % 2**32)
+            yield
+        finally:
+            _depth -= 1
 
 
-def _nothing() -> None:
-    pass
-
-
-def _restoring(device: torch.device) -> Callable[[], None]:
-    """What takes the generators back to where they are now."""
-    python, arrays, cpu = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-
-    def restore() -> None:
-        random.setstate(python)
-        numpy.random.set_state(arrays)
-        torch.set_rng_state(cpu)
-        if cuda is not None:
-            torch.cuda.set_rng_state(cuda, device)
-
-    return restore
+@contextmanager
+def _undone(device: torch.device) -> Iterator[None]:
+    """Takes the generators back to where they were before it."""
+    python, arrays = random.getstate(), numpy.random.get_state()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            numpy.random.set_state(arrays)

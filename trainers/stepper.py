@@ -14,7 +14,7 @@ from torch import Tensor, nn, optim
 from trainers.errors import OptimizerInvalid, WeightsMismatch
 from trainers.flat import Layout
 from trainers.mean import CHUNK
-from trainers.optimizers import STATE, make_optimizer, owner_of
+from trainers.optimizers import STATE, make_optimizer, memory_of, owner_of
 from trainers.parallel import at_once, parts_of
 from trainers.tensors import Tensors
 
@@ -82,13 +82,14 @@ class Stepper:
 
     def __init__(self, layout: Layout, settings: Mapping[str, Any]) -> None:
         self._layout = layout
-        self._spans = _spans(layout, joined=_joinable(layout, settings))
+        joined = _joinable(layout, settings)
+        self._spans = _spans(layout, joined)
         if not self._spans:
             raise OptimizerInvalid(settings["name"], "the model has no parameter that requires a gradient")
         flat = torch.zeros(layout.size, dtype=layout.dtype)
         self._shares = [
             (make_optimizer(settings, list(share.values())), share)
-            for share in _shares(self._spans, flat, _joinable(layout, settings))
+            for share in _shares(self._spans, flat, divisible=joined)
         ]
         self._first = self._memory(None)
         group = self._shares[0][0].param_groups[0]
@@ -182,11 +183,9 @@ class Stepper:
         """What the optimizers remember; where they did so in `room`, its very tensors."""
         parts: dict[str, list[Tensor]] = {}
         for optimizer, share in self._shares:
-            for portion, parameter in share.items():
-                for key, value in optimizer.state.get(parameter, {}).items():
-                    if value is not None:
-                        assert isinstance(value, Tensor), f"{key} of {type(optimizer).__name__} is no tensor"
-                        parts.setdefault(f"{STATE}{portion.number}.{key}", []).append(value)
+            parameters = {portion.number: parameter for portion, parameter in share.items()}
+            for name, part in memory_of(optimizer, parameters).items():
+                parts.setdefault(name, []).append(part)
         return {name: _joined(values, room.get(name) if room else None) for name, values in parts.items()}
 
 

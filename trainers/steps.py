@@ -65,7 +65,7 @@ def take_steps(model: FlatModel, rule: Rule, course: Course, context: Context) -
     """
     trainable = [parameter for parameter in model.module.parameters() if parameter.requires_grad]
     live = make_optimizer(rule.optimizer, trainable)
-    model.module.train()
+    model.train()
     taken, loss = 0, float("nan")
     for indices in course.indices(context):
         live.zero_grad()

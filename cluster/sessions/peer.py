@@ -31,14 +31,14 @@ class Stream:
 
     outbox: messages, and names of values to be sent as chunks; None ends the stream. received: results, so far.
     stopped: whether the worker's process is seen not to run. looks: how often in a row. write_now: sends a message if
-    that can be done at once, and says whether it did.
+    that can be done at once, and says whether it did; never over gRPC, the only carrier of chunks, which it could pass.
     """
 
     def __init__(
         self, epoch: int, now_s: float, stopped: Callable[[], bool], write_now: Callable[[pb.ToWorker], bool]
     ) -> None:
         self.epoch, self.heard_s, self.stopped, self.looks = epoch, now_s, stopped, 0
-        self._write_now, self._waiting = write_now, 0  # how many items of the outbox are not sent yet
+        self._write_now = write_now
         self.received = self.senseless = 0
         self.outbox: asyncio.Queue[pb.ToWorker | str | None] = asyncio.Queue()
         self.joiner = Joiner()
@@ -47,17 +47,12 @@ class Stream:
 
     def put(self, item: pb.ToWorker | str) -> None:
         """Sends it after all before it; without the way through the outbox, which costs 40 µs, where that is empty."""
-        if not self._waiting and not isinstance(item, str) and self._write_now(self.stamped(item)):
+        if self.outbox.empty() and not isinstance(item, str) and self._write_now(self.stamped(item)):
             return
-        if self._waiting >= OUTBOX:
+        if self.outbox.qsize() >= OUTBOX:
             self.end(f"it left {OUTBOX} messages unread")
         else:
-            self._waiting += 1
             self.outbox.put_nowait(item)
-
-    def sent(self) -> None:
-        """One more item of the outbox is."""
-        self._waiting -= 1
 
     def stamped(self, message: pb.ToWorker) -> pb.ToWorker:
         message.epoch, message.acknowledged = self.epoch, self.received

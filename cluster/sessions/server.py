@@ -297,7 +297,6 @@ class SessionServer:
                 await self._push(item, stream, context)
             else:
                 await context.write(stream.stamped(item))
-            stream.sent()
 
     async def _push(self, name: str, stream: Stream, context: Any) -> None:
         try:

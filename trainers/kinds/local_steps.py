@@ -97,7 +97,7 @@ def _taken(
 ) -> float:
     """Trains along the batches; returns the sum of the samples' losses, each before its step."""
     total = 0.0
-    model.module.train()
+    model.train()
     with context.randomness():
         for indices in batches:
             live.zero_grad()

@@ -50,7 +50,7 @@ def range_test(inputs: Mapping[str, Tensors], params: Mapping[str, Json], contex
     parameters = [parameter for parameter in model.module.parameters() if parameter.requires_grad]
     live = make_optimizer(asked.optimizer, parameters)
     order, smoothed, lowest, knee, number = context.order(0), 0.0, inf, asked.low, 0
-    model.module.train()
+    model.train()
     with context.randomness():
         for number in range(asked.steps):
             lr = asked.low * (asked.high / asked.low) ** (number / (asked.steps - 1))

@@ -82,7 +82,7 @@ def _segment(asked: Trial, inputs: Mapping[str, Tensors], context: Context) -> O
     optimizer = make_optimizer(asked.optimizer, list(parameters.values()))
     remember(optimizer, parameters, inputs.get("optimizer", {}))
     seen, total = 0, 0.0
-    model.module.train()
+    model.train()
     for size, loss in _steps(asked, own, model, optimizer):
         seen, total = seen + size, total + size * loss
     weights = model.weights()

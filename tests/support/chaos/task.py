@@ -31,8 +31,8 @@ class Troubled(Digits):
         if folder is None or not model.training:
             return loss
         switches = Path(folder)
-        with suppress(FileNotFoundError):
-            if name:  # not an engine that makes again what it lost
+        if name:  # not an engine that makes again what it lost
+            with suppress(FileNotFoundError):
                 time.sleep(float((switches / "slow").read_text() or 0))
         broken = (switches / f"nan-{name}").exists() or (switches / f"nan-{ALL}").exists()
         return loss * float("nan") if broken else loss
