@@ -254,6 +254,9 @@ class Run:
             core = core_of(self.spec)
             try:
                 lineage = restore(core, self.journal.records(point.since), point.state, tracking)
+                lost = sum(ref not in self.values for ref in core.held())
+                if lost:
+                    _log.info("values_are_made_again", values=lost, because="the engine that had them is gone")
                 lineage.rebuild(core.held(), self.values, self._local().execute(self.values))
                 for ref in core.held():
                     self.values.get(ref)  # from storage back into the shared memory, where workers look

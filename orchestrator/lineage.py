@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-import structlog
-
 from orchestrator.pools.execute import Execute
 from orchestrator.protocols import Values
 from orchestrator.records import GIVEN, Ref, Work
-
-_log = structlog.get_logger()
 
 
 def maker(ref: Ref) -> int:
@@ -53,8 +49,6 @@ class Lineage:
                 last_use[given] = max(last_use.get(given, -1), work.id)
                 if given not in values:
                     missing.append(given)
-        if needed:
-            _log.info("values_are_made_again", works=len(needed), because="the engine that had them is gone")
         wanted = set(wanted)
         for work_id in sorted(needed):
             outputs, _ = execute(self._works[work_id])
