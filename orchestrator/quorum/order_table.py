@@ -15,7 +15,7 @@ from orchestrator.records import Arrivals, Json
 
 SIDE = 24
 LEAST_ROUNDS = 8
-SWEEPS = 30
+SWEEPS = 120
 UNSEEN_WEIGHT = 1e-3
 
 
@@ -53,7 +53,7 @@ def order_table(
     A cell's value is the mean of its samples, its weight their number. A cell without any takes the mean of its k over
     all h at weight 0.001; where no round saw a k-th arrival, what is remembered of it, else what lies between or next
     to the known ones, so that an untried k looks good and is tried once. The table is the weighted least-squares one
-    among those with T(h,k) <= T(h,k+1) and T(h,k) >= T(h+1,k), by at most 30 sweeps of Dykstra's projections: plain
+    among those with T(h,k) <= T(h,k+1) and T(h,k) >= T(h+1,k), by at most 120 sweeps of Dykstra's projections: plain
     alternation would end in another feasible point. Running maxima remove what the last projection leaves.
 
     Args:
@@ -61,7 +61,8 @@ def order_table(
             all has fewer than n: who is busy until its end never starts on it.
         current: the present k, an estimated one above 24 workers, where the table has 24 values a side.
         by_rank: seconds until the k-th arrival that are remembered of an earlier table.
-    Cost: 1 ms at n = 8, 4 ms at n = 16, 10 ms from n = 24 on.
+    Cost: 1 ms at n = 8, 4 ms at n = 16, 10 ms from n = 24 on; up to four times that for a table on which they converge
+        slowly: few of arrivals do, and some of the weights 1 and 50 side by side.
     Source: Xu, Neglia, Sebastianelli 2020, arXiv:2004.14696, the estimator with its two monotonicities; Dykstra 1983.
         The weight of empty cells, the memory of ranks and the grid above 24 are ours.
     """

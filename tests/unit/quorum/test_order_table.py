@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.isotonic import IsotonicRegression
@@ -40,6 +40,7 @@ def test_what_is_monotone_already_stays(one: tuple[np.ndarray, np.ndarray], two:
 
 @some
 @given(tables(), st.integers(0, 2**32))
+@example((np.array([[4.0, 4, 4], [4, 4, 0], [4, 4, 4]]), np.array([[50.0, 50, 50], [50, 1e-3, 50], [50, 50, 1e-3]])), 1)
 def test_no_other_monotone_table_is_nearer(table: tuple[np.ndarray, np.ndarray], seed: int) -> None:
     """The projection's own inequality, at monotone tables close by and far off."""
     value, weight = table
