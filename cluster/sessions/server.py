@@ -168,6 +168,8 @@ class SessionServer:
         await self._server.stop(CLOSE_S)
         if self._gate is not None:
             await self._gate.close()
+        for peer in list(self._peers.values()):  # whose stream had broken before: nothing of it ends now
+            self._forget(peer, peer.leaving)
 
     def _wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=10 * CLOSE_S)

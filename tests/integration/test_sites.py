@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Iterator, MutableMapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, TypeAlias
 from zlib import crc32
@@ -257,6 +257,19 @@ def test_a_site_waits_for_the_next_engine_at_the_same_address(
             proxy.cut()
             server.close()
             assert isinstance(heard.next(), Went)
+
+
+def test_a_site_that_is_waited_for_is_gone_when_the_engine_ends(
+    server: SessionServer, heard: Recorder, certificates: Path, tmp_path: Path
+) -> None:
+    proxy = Proxy(server.sites_at)
+    with closing(proxy), WorkerSession(door_of(certificates, "north", proxy.address, tmp_path / "memory"), "north"):
+        peer = heard.next().peer
+        proxy.cut()
+        until(lambda: peer.stream is None)
+        assert heard.quiet()
+        server.close()
+        assert heard.next() == Went(peer, "the engine has ended")
 
 
 def test_an_engine_that_ends_says_goodbye_to_its_sites(
