@@ -13,7 +13,7 @@ BENCHMARKS = {
     "engine": "items/s of the whole engine on the virtual pool, journal bytes, cost of a decision",
     "step_overhead": "what a step costs beside forward and backward, against torch DDP over gloo",
     "goodput": "goodput and time to target under failures, against Ray Train restarted from checkpoints",
-    "sheets": "the small tables of shared/papers, measured again; --part NAME for one of them",
+    "sheets": "small tables of what the methods are worth, on digits and synthetic data; --part NAME for one of them",
     "tracking": "rounds/s with tracking on over rounds/s with it off, a real MLflow server on the same machine",
 }
 

@@ -80,6 +80,7 @@ class SharedFolder:
 
     create: makes the folder (mode 0700) and owns it: `close` removes it, and after this process's death `reap` may.
         Without it the folder must be there, and `close` leaves it alone.
+    writer: names this process in what it has not finished, for `abandon`: letters and digits; "": any name will do.
     Threads: any may call anything. Processes: any number.
 
     Raises:
@@ -87,8 +88,9 @@ class SharedFolder:
         FileNotFoundError: not create, and there is none. PermissionError: it is another user's.
     """
 
-    def __init__(self, path: Path, create: bool) -> None:
+    def __init__(self, path: Path, create: bool, writer: str = "") -> None:
         self.path = path
+        self._writer = writer or f"{os.getpid()}-{_process}"
         self._root = str(path)  # the way to a value is short, and pathlib would be a third of it
         self._owner = _create(path) if create else None
         if path.stat().st_uid != os.geteuid():
@@ -187,12 +189,17 @@ class SharedFolder:
                 else:
                     self._lay_by(path, size_bytes)
 
+    def abandon(self, writer: str) -> None:
+        """Frees what a process was writing that has ended, or whose work is not wanted any more."""
+        for entry in _entries(self._root):
+            if entry.name.startswith(f".{writer}-"):
+                _unlink(entry.path)
+
     def require_room(self, needed_bytes: int) -> None:
         """Raises SharedMemoryFull unless so many bytes could be written now."""
-        stat = os.statvfs(self.path)
-        free_bytes = stat.f_bavail * stat.f_frsize
-        if free_bytes < needed_bytes:
-            raise SharedMemoryFull(str(self.path), needed_bytes, free_bytes)
+        full = self._full(needed_bytes)
+        if full.free_bytes < needed_bytes:
+            raise full
 
     def close(self) -> None:
         """Removes the folder if this object created it; views that were read stay good."""
@@ -200,6 +207,10 @@ class SharedFolder:
             _remove(self.path)
             os.close(self._owner)
             self._owner = None
+
+    def _full(self, needed_bytes: int) -> SharedMemoryFull:
+        stat = os.statvfs(self.path)
+        return SharedMemoryFull(self._root, needed_bytes, stat.f_bavail * stat.f_frsize)
 
     def _file(self, name: str) -> str:
         if not can_name(name):
@@ -210,7 +221,7 @@ class SharedFolder:
         return f"{self._root}/{name}"
 
     def _aside(self) -> str:
-        return f"{self._root}/.{_unused()}"
+        return f"{self._root}/.{self._writer}-{next(_numbers)}"
 
     def _spares(self, size_bytes: int) -> str:
         return f"{self._root}/{_SPARE}/{size_bytes}"
@@ -237,12 +248,17 @@ class SharedFolder:
         try:
             return make()
         except OSError as error:
+            _unlink(aside)
             if error.errno != errno.ENOSPC:
                 raise
-            _unlink(aside)
-            self._free_spares()
-            self.require_room(size_bytes)
+        self._free_spares()
+        try:
             return make()
+        except OSError as error:
+            _unlink(aside)
+            if error.errno != errno.ENOSPC:
+                raise
+            raise self._full(size_bytes) from None
 
     def _fill(self, aside: str, size_bytes: int, views: Sequence[memoryview]) -> None:
         """Writes a file at `aside`: over a spare, or a new one."""
@@ -337,9 +353,12 @@ def _create(path: Path) -> int:
     owner = os.open(building / _OWNER, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(owner, fcntl.LOCK_EX)
     os.write(owner, f"{os.getpid()}\n".encode())
-    (building / _SPARE).mkdir()
     try:
+        (building / _SPARE).mkdir()
         building.rename(path)
+    except FileNotFoundError:  # `reap` had the lock first
+        os.close(owner)
+        return _create(path)
     except OSError:
         shutil.rmtree(building)
         os.close(owner)

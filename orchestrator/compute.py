@@ -18,6 +18,8 @@ from trainers import Context, run_kind
 from trainers.errors import Interrupted, NonFinite, ValueDamaged, WeightsMismatch
 
 OURS = ("orchestrator.", "trainers.", "cluster.")
+TOLD = 1 << 14
+"""Characters of a message, and of a traceback: a result that carries them has to get through."""
 
 
 def executor(values: Values, context: Context) -> Execute:
@@ -40,6 +42,18 @@ def executor(values: Values, context: Context) -> Execute:
 
 def failure_of(error: Exception) -> Failure:
     """What an exception from a piece of work means; the user's code is to blame for what nobody here raises."""
+    cause, message, traceback_ = _meaning(error)
+    if len(message) > TOLD:
+        message = f"{message[:TOLD]}… ({len(message):,} characters)"
+    return Failure(cause, _sendable(message), _sendable(traceback_[-TOLD:]))
+
+
+def _sendable(text: str) -> str:
+    """As it is but for what no encoding has, such as a file's name that is not UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _meaning(error: Exception) -> Failure:
     message = f"{type(error).__name__}: {error}".rstrip(": ")
     match error:
         case NonFinite():

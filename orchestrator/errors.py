@@ -1,9 +1,9 @@
 """What can go wrong in a run, as sentences for whoever must act.
 
 RipienoError
-├── BadInput            exit 2: nothing was started, nothing was written
+├── BadInput            exit 2: no work was started; what is there already stays as it is
 │   ├── SpecInvalid     every problem of a spec at once
-│   ├── NoPlace         no cluster, or none that could ever hold the run
+│   ├── NoPlace         no cluster, none that could ever hold the run, or no room at present
 │   ├── RunExists       a run of that name is there
 │   ├── OtherSpec       a run of that name is there, begun with another spec (begun)
 │   ├── JournalHeld     another engine writes this run's journal

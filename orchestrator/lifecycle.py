@@ -246,7 +246,9 @@ class Run:
         """The core as the journal left it, with every value it may still use, from the newest point that has them.
 
         The tracker is shown the wakes since then again: it may not have had time to hand over the last of them.
+        Raises RunFailed; ValueMissing: what the run was given is not there any more.
         """
+        reason: ValueMissing | None = None
         here = _machine()
         if here != self.started.fingerprint:
             _log.warning("other_machine", before=self.started.fingerprint, now=here, so="bits may differ in rounding")
@@ -264,10 +266,12 @@ class Run:
                 end_journal(self.journal, Ended("failed", failed.reason, "", core.decisions))
                 raise
             except ValueMissing as missing:
+                reason = missing
                 _log.warning("snapshot_passed_over", wakes=point.wakes, reason=str(missing))
             else:
                 return core
-        raise AssertionError("the beginning needs no values")
+        assert reason is not None, "the beginning of the journal is the last of the points"
+        raise reason
 
     def _saved_model(self, core: Core) -> tuple[ModelFiles, str]:
         model = core.strategy.model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from orchestrator.errors import ValueMissing
 from orchestrator.pools.execute import Execute
 from orchestrator.protocols import Values
 from orchestrator.records import GIVEN, Ref, Work
@@ -30,12 +31,12 @@ class Lineage:
         """Puts every wanted value that is missing.
 
         Inputs always come from lower work ids, so doing them in order of id is enough. What has served is let go.
-        Raises ValueMissing: a value that neither was kept nor can be made again.
+        A value that was kept and cannot be read is missing too. Raises ValueMissing: one cannot be made again either.
         Cost: the works between the last kept values and the wanted ones, each once.
         """
         needed: set[int] = set()
         last_use: dict[Ref, int] = {}
-        missing = [ref for ref in wanted if ref not in values]
+        missing = [ref for ref in wanted if not _readable(ref, values)]
         while missing:
             ref = missing.pop()
             if maker(ref) in needed:
@@ -47,7 +48,7 @@ class Lineage:
             needed.add(work.id)
             for given in work.inputs.values():
                 last_use[given] = max(last_use.get(given, -1), work.id)
-                if given not in values:
+                if not _readable(given, values):
                     missing.append(given)
         wanted = set(wanted)
         for work_id in sorted(needed):
@@ -55,3 +56,13 @@ class Lineage:
             served = [ref for ref in self._works[work_id].inputs.values() if last_use[ref] == work_id]
             unused = [ref for ref in outputs.values() if ref not in last_use]
             values.release([ref for ref in (*served, *unused) if ref not in wanted])
+
+
+def _readable(ref: Ref, values: Values) -> bool:
+    if ref not in values:
+        return False
+    try:
+        values.get(ref)
+    except ValueMissing:
+        return False
+    return True

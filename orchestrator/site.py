@@ -192,5 +192,9 @@ def give_data(task: Task, given: str, data: Path) -> None:
 def _sentence(round_: int, kind: str, result: pb.Result) -> str:
     if result.HasField("failure"):
         return f"round {round_}: {kind} failed: {result.failure.message}"
-    figures = (f", {name} {result.metrics[name]:.4g}" for name in ("samples", "loss") if name in result.metrics)
+    figures = (
+        f", {name} {result.metrics[name]:{form}}"
+        for name, form in (("samples", ",.0f"), ("loss", ".4g"))
+        if name in result.metrics
+    )
     return f"round {round_}: {kind} done in {result.computed_s:.2f} s{''.join(figures)}"

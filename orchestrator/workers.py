@@ -11,7 +11,7 @@ import structlog
 from cluster.launchers import CannotFit, ClusterError, Launcher, Member, Needs, RayLauncher, check_fits
 from cluster.sessions import Door
 from cluster.shared_memory import SharedFolder
-from orchestrator.errors import NoPlace, RunFailed
+from orchestrator.errors import NoPlace
 from orchestrator.inspection import inspector
 from orchestrator.journal.records import Started
 from orchestrator.lifecycle import OpenPool
@@ -59,13 +59,16 @@ def room_for(spec: Spec, address: str | None) -> Mapping[str, float]:
 
 
 def on_ray(address: str | None) -> OpenPool:
-    """Workers as actors on the Ray cluster at this address; None: on a Ray of our own, on this machine."""
+    """Workers as actors on the Ray cluster at this address; None: on a Ray of our own, on this machine.
+
+    What it opens raises NoPlace: the cluster cannot be reached, or has no room at present.
+    """
 
     def open_pool(started: Started, spec: Spec, values: SharedFolder) -> Pool:
         try:
             return open_pool_of(started, spec, values, RayLauncher(address), host=_own_host(address))
-        except ClusterError as error:
-            raise RunFailed(str(error)) from error
+        except ClusterError as error:  # not the end of the run: it can be resumed
+            raise NoPlace(f"{error} Then go on by `ripieno resume {started.run}`.") from error
 
     return open_pool
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache, partial
 from itertools import pairwise
 from typing import TypeVar
@@ -28,10 +28,12 @@ def parts_of(count: int) -> int:
 
 
 def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """What these give, each on a core of its own, in their order. What one raises is raised here."""
+    """What these give, each on a core of its own, in their order. What one raises is raised here, when all are over."""
     if len(calls) == 1:
         return [calls[0]()]
-    return list(_threads().map(lambda call: call(), calls))
+    futures = [_threads().submit(call) for call in calls]
+    wait(futures)
+    return [future.result() for future in futures]
 
 
 def in_parallel(count: int, chunk: int, do: Callable[[int, int], T]) -> list[T]:

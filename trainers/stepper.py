@@ -238,6 +238,7 @@ def _step(
     options: Mapping[str, Any],
     room: Tensors | None,
 ) -> None:
+    optimizer.state.clear()  # of a step that raised
     mine = {portion.number: portion for portion in share}
     for name, tensor in state.items():
         number, key = owner_of(name)

@@ -67,5 +67,5 @@ class ClusterBusy(ClusterError):
     def __str__(self) -> str:
         return (
             f"the cluster has {self.needed}, but they were not free within {self.waited_s:g} s. "
-            "Try again when other runs have ended; `ripieno doctor` lists the nodes."
+            "Wait until other runs have ended; `ripieno doctor` lists the nodes."
         )

@@ -31,7 +31,7 @@ class Joiner:
     """Puts the chunks of one stream together again. Holds one unfinished value at most."""
 
     def __init__(self) -> None:
-        self._name = ""
+        self._name, self._size_bytes = "", 0
         self._data = bytearray()
 
     def add(self, chunk: Chunk) -> tuple[str, bytes] | None:
@@ -41,15 +41,17 @@ class Joiner:
             Damaged: a checksum or the order is wrong. The rest of that value is damaged too, chunk by chunk.
         """
         if chunk.offset == 0:
-            self._name, self._data = chunk.name, bytearray()
+            self._name, self._size_bytes, self._data = chunk.name, chunk.size_bytes, bytearray()
         if chunk.name != self._name or chunk.offset != len(self._data):
             raise self._damage(chunk, f"byte {chunk.offset} came when byte {len(self._data)} was due")
-        if chunk.offset + len(chunk.data) > chunk.size_bytes:
-            raise self._damage(chunk, f"it is longer than the {chunk.size_bytes} bytes that were announced")
+        if chunk.size_bytes != self._size_bytes:
+            raise self._damage(chunk, f"{self._size_bytes} bytes were announced, and then {chunk.size_bytes}")
+        if chunk.offset + len(chunk.data) > self._size_bytes:
+            raise self._damage(chunk, f"it is longer than the {self._size_bytes} bytes that were announced")
         if crc32(chunk.data) != chunk.crc32:
             raise self._damage(chunk, f"the bytes from {chunk.offset} on fail their checksum")
         self._data += chunk.data
-        if len(self._data) < chunk.size_bytes:
+        if len(self._data) < self._size_bytes:
             return None
         name, data = self._name, bytes(self._data)
         self._name, self._data = "", bytearray()

@@ -89,7 +89,8 @@ class WorkerSession:
         self._shares = bool(token)
         own = Path(f"{door.folder}-{worker}-{process.hex()}")
         reap(own.parent, f"{Path(door.folder).name}-")
-        self.folder = SharedFolder(Path(door.folder) if self._shares else own, create=not self._shares)
+        place = Path(door.folder) if self._shares else own
+        self.folder = SharedFolder(place, create=not self._shares, writer=process.hex())
         self._hello = pb.Hello(
             protocol=PROTOCOL,
             run=door.run,

@@ -80,20 +80,21 @@ class Gate:
                 log.warning("site_not_accepted", reason=str(error))
                 await asyncio.sleep(ACCEPT_PAUSE_S)
                 continue
+            await asyncio.sleep(0)  # a connection that waits is given at once, and others want to be served too
             if self._strangers >= STRANGERS:
                 log.warning("site_refused", peer=_text(address), reason=f"{STRANGERS} others are at the gate")
                 connection.close()
                 continue
+            self._strangers += 1
             task = loop.create_task(self._receive(connection, _text(address)))
             self._carried.add(task)
             task.add_done_callback(self._carried.discard)
 
     async def _receive(self, connection: socket.socket, peer: str) -> None:
-        """One connection, from its handshake to its end."""
+        """One connection, from its handshake, a stranger's, to its end."""
         reader = asyncio.StreamReader(PIECE_BYTES)
         protocol = asyncio.StreamReaderProtocol(reader)
         loop = asyncio.get_running_loop()
-        self._strangers += 1
         try:
             transport, _ = await loop.connect_accepted_socket(
                 lambda: protocol,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -111,6 +111,11 @@ class Peer:
         message = pb.ToWorker(cancel=pb.Cancel(attempts=[pb.Attempt(work_id=w, attempt=a) for w, a in attempts]))
         self._loop.call_soon_threadsafe(self._put, message)
 
+    def give_up(self, attempt: Key) -> None:
+        """Cancels an attempt whose answer, and the values with it, will not be taken any more."""
+        self.cancel([attempt])
+        self._loop.call_soon_threadsafe(self._give_up, attempt)
+
     def open(self, stream: Stream, hello: pb.Hello, welcome: pb.Welcome) -> None:
         """The server's: speaks through this stream from now on, and gives again what got lost between two."""
         if self.stream is not None:
@@ -172,12 +177,20 @@ class Peer:
         wrong = [self._damage.pop(name, "") or self._missing(name, work_id) for name in wanted]
         if self.site and result.ByteSize() > RESULT_BYTES:
             wrong.append(f"the result itself has {result.ByteSize():,} bytes, and {RESULT_BYTES:,} are allowed")
-        if all(key[0] != work_id for key in self._given):  # no other attempt is owed
-            unwanted = self._allowance.settle(work_id, () if any(wrong) else wanted)
+        self._settle(work_id, () if any(wrong) else wanted)
+        return "; ".join(filter(None, wrong))
+
+    def _settle(self, work_id: int, wanted: Collection[str]) -> None:
+        """Lets go of all but these values of it, unless another attempt is owed."""
+        if all(key[0] != work_id for key in self._given):
+            unwanted = self._allowance.settle(work_id, wanted)
             self._folder.remove(unwanted)
             for name in unwanted:
                 self._damage.pop(name, None)
-        return "; ".join(filter(None, wrong))
+
+    def _give_up(self, attempt: Key) -> None:
+        if self._given.pop(attempt, None) is not None and not self.shares:
+            self._settle(attempt[0], ())
 
     def _missing(self, name: str, work_id: int) -> str:
         if not name.startswith(f"{work_id}."):

@@ -249,15 +249,17 @@ class RemotePool:
         longest_s = self._longest_s.get(kind)
         return None if longest_s is None else max(LEAST_DEADLINE_S, PATIENCE * longest_s)
 
-    def _left(self, worker: str, cause: Cause, reason: str) -> list[Event]:
-        """The ends of its assignments, then its own. What it left of their outputs goes too: another worker shall be
-        first again."""
+    def _left(self, worker: str, cause: Cause, reason: str, late: Sequence[int] = ()) -> list[Event]:
+        """The ends of its assignments, then its own. What it left of their outputs, and of the work that was late, goes
+        too: another worker shall be first again."""
         log.warning("worker_left", worker=worker, cause=cause.value, reason=reason)
-        del self._peers[worker]
+        peer = self._peers.pop(worker)
+        if peer.shares:
+            self._values.abandon(peer.process.hex())
         lost_for = Cause.LOST_NODE if cause is Cause.LOST_NODE else Cause.LOST_WORKER
         failure = Failure(lost_for, f"{worker} is gone: {reason}")
         lost = [assignment for assignment in self._outstanding.values() if assignment.worker == worker]
-        ids = {str(assignment.work.id) for assignment in lost}
+        ids = {str(work_id) for work_id in (*late, *(assignment.work.id for assignment in lost))}
         self._values.remove([name for name in self._values.names() if name.partition(".")[0] in ids])
         return [*(self._failed(assignment, failure) for assignment in lost), Left(worker, cause)]
 
@@ -275,10 +277,11 @@ class RemotePool:
             if (peer := self._peers.get(worker)) is None:
                 continue  # ended for another piece of work
             if self._launcher is None or peer.site:
-                peer.cancel([(work.id, attempt)])
+                peer.give_up((work.id, attempt))
             else:
                 self._launcher.end(worker)
-                events += self._left(worker, Cause.TIMEOUT, f"it hung in {work.kind} {work.id}")
+                ids = [other.work.id for other in late if other.worker == worker]
+                events += self._left(worker, Cause.TIMEOUT, f"it hung in {work.kind} {work.id}", ids)
         return events
 
     def _failed(self, assignment: Assignment, failure: Failure) -> Result:

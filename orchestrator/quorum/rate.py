@@ -14,8 +14,8 @@ from orchestrator.records import Decision, Evidence
 class Rate:
     """Wait for argmax k/T(k), with T(k) the time of a round when every round waits for k; of equals, the larger k.
 
-    Needs timings only. Right where the learning rate grows with k (within 6 % of the best static k, 17 % after half of
-    the workers slowed down); at a constant learning rate up to 3.7 times slower than that. Waits for all until a round
+    Needs timings only. Right where the learning rate grows with k (within 10 % of the best static k, changes of the
+    workers included); at a constant learning rate up to 3.9 times slower than that. Waits for all until a round
     has shown all arrivals, the late ones among them.
 
     Cost: one `order_table` a decision. Memory: its times by rank, at most 24.

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.lifecycle import start
+from orchestrator.errors import NoPlace
+from orchestrator.lifecycle import resume, start
 from orchestrator.records import AGGREGATOR, Actions, Cause, Counts, Joined, Left, Wake
 from orchestrator.spec import Spec
 from orchestrator.verify import replay
@@ -73,6 +74,37 @@ class Fate:
             self.rounds, self.used = 0, set()
 
 
+def spec_of(folder: Path, epochs: int) -> Spec:
+    return Spec.model_validate(
+        {
+            "task": "tests.support.digits_task:PacedDigits",
+            "train": {
+                "workers": {"min": 1, "max": 3},
+                "batch_size": 50,
+                "quorum": "full",
+                "epochs": epochs,
+                "evaluate_every": {"epochs": epochs},
+            },
+            "state": str(folder / "runs"),
+            "tracking": {"enabled": False},
+        }
+    )
+
+
+def test_a_run_that_finds_no_room_can_be_resumed_when_there_is_some(
+    cluster: Any, paced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paced.unlink()
+    on_cluster = on_ray(cluster.address)
+    with monkeypatch.context() as impatient:
+        impatient.setattr("cluster.launchers.on_ray.READY_S", 0.5)
+        with pytest.raises(NoPlace, match=r"not free within 0\.5 s.*`ripieno resume r`"):
+            start(spec_of(tmp_path, epochs=1), open_pool=on_cluster, name="r")
+    cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
+    outcome = resume(tmp_path / "runs" / "r", open_pool=on_cluster)
+    assert outcome.outcome == "done", outcome.reason
+
+
 def test_a_run_grows_loses_a_node_finds_room_elsewhere_and_ends_with_the_bits_of_its_replay(
     cluster: Any, paced: Path, tmp_path: Path
 ) -> None:
@@ -90,21 +122,7 @@ def test_a_run_grows_loses_a_node_finds_room_elsewhere_and_ends_with_the_bits_of
             (lambda run: run.used == {*WORKERS}, paced.unlink),
         ]
     )
-    spec = Spec.model_validate(
-        {
-            "task": "tests.support.digits_task:PacedDigits",
-            "train": {
-                "workers": {"min": 1, "max": 3},
-                "batch_size": 50,
-                "quorum": "full",
-                "epochs": 60,
-                "evaluate_every": {"epochs": 60},
-            },
-            "state": str(tmp_path / "runs"),
-            "tracking": {"enabled": False},
-        }
-    )
-    outcome = start(spec, open_pool=on_ray(cluster.address), observers=[fate])
+    outcome = start(spec_of(tmp_path, epochs=60), open_pool=on_ray(cluster.address), observers=[fate])
     assert not fate.acts, "the run ended before its fate was fulfilled"
     lost = [left for left in fate.went if left.cause is Cause.LOST_NODE]
     assert sorted(left.worker for left in lost) == [AGGREGATOR_0, "worker-0"]

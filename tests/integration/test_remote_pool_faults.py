@@ -104,6 +104,21 @@ def test_what_a_lost_worker_left_behind_is_not_in_the_way_of_who_does_its_work(
     assert bytes(place.pool.folder.read("0.out")) == b"waited"
 
 
+def test_what_a_killed_worker_was_writing_is_gone_with_it(
+    place: Workplace, launcher: LocalProcesses, tmp_path: Path
+) -> None:
+    place.ask(0, "worker-0", "draft", size=1 << 20, file=str(tmp_path / "go"))
+    until((tmp_path / "go.begun").exists)
+    before = unfinished(place)
+    os.kill(launcher.pids()["worker-0"], signal.SIGKILL)
+    place.event(Left)
+    assert (len(before), unfinished(place)) == (1, [])
+
+
+def unfinished(place: Workplace) -> list[Path]:
+    return [file for file in place.pool.folder.path.glob(".*-*") if file.stat().st_size == 1 << 20]
+
+
 def test_a_stopped_worker_is_noticed_within_two_heartbeats_and_joins_again_when_it_goes_on(
     place: Workplace, launcher: LocalProcesses, tmp_path: Path
 ) -> None:

@@ -197,3 +197,23 @@ def test_no_garbage_of_a_site_harms_its_own_work_or_anothers(shared_place: Serve
         name for name in place.pool.folder.names() if name.partition(".")[0] not in map(str, range(place.next_id))
     ] == []
     place.pool.folder.remove(place.pool.folder.names())
+
+
+def test_a_site_that_answers_too_late_leaves_nothing_in_memory(place: Served, north: RawWorker) -> None:
+    work = Work(0, 0, "noop", {}, {}, Place("north"), timeout_s=0.2)
+    place.pool.submit([Assignment(work, "north", 1)])
+    north.say(chunk=chunk("0.early"))
+    failure = place.result(0).failure
+    assert failure is not None
+    assert failure.cause is Cause.TIMEOUT
+    north.say(chunk=chunk("0.late"))
+    north.say(result=said(0, outputs={"late": "0.late"}))
+    place.next_id = 1
+    asked = place.ask("north")
+    north.say(result=said(asked))
+    place.result(asked)
+    assert place.pool.folder.names() == []
+
+
+def chunk(name: str, data: bytes = b"value") -> pb.Chunk:
+    return pb.Chunk(name=name, size_bytes=len(data), data=data, crc32=crc32(data))

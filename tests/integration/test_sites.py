@@ -18,7 +18,7 @@ from cluster.certificates import load_server
 from cluster.sessions import Address, Door, EngineGone, Refused, SessionServer, Sites, WorkerSession
 from cluster.sessions.allowance import LEAST_BYTES
 from cluster.sessions.chunks import CHUNK_BYTES
-from cluster.sessions.gate import CONNECTIONS
+from cluster.sessions.gate import CONNECTIONS, STRANGERS
 from cluster.sessions.peer import SENSELESS
 from cluster.shared_memory import SharedFolder
 from protos import ripieno_pb2 as pb
@@ -187,6 +187,25 @@ def test_who_speaks_no_tls_is_turned_away(server: SessionServer, heard: Recorder
         until(lambda: refusals(logs) != [])
     assert "TLS handshake failed" in refusals(logs)[0] or "hung up" in refusals(logs)[0]
     assert heard.quiet()
+
+
+def test_a_crowd_of_strangers_is_not_all_let_in(server: SessionServer) -> None:
+    """They say nothing: those that are heard are waited for, the others are let go at once."""
+    where = Address.from_text(server.sites_at)
+    with ExitStack() as stack, capture_logs() as logs:
+        crowd = [stack.enter_context(socket.create_connection((where.host, where.port))) for _ in range(STRANGERS + 20)]
+        until(lambda: len(refusals(logs)) == 20)
+        assert set(refusals(logs)) == {f"{STRANGERS} others are at the gate"}
+        for stranger in crowd:
+            stranger.setblocking(False)
+        assert sum(hung_up(stranger) for stranger in crowd) == 20
+
+
+def hung_up(stranger: socket.socket) -> bool:
+    try:
+        return stranger.recv(1) == b""
+    except BlockingIOError:
+        return False
 
 
 def test_the_unix_socket_still_wants_the_secret(server: SessionServer, heard: Recorder) -> None:

@@ -20,7 +20,8 @@ def serve(argument: str) -> None:
 
 def simple(folder: SharedFolder, interrupted: Callable[[], bool] = lambda: False) -> Execute:
     """Kinds: nothing; pid; noop: writes a word; make: `size` bytes; join: its inputs one after another; wait: for
-    `file` or to be interrupted, and makes one with the suffix .begun when it begins."""
+    `file` or to be interrupted, and makes one with the suffix .begun when it begins; draft: the same, with room taken
+    for `size` bytes."""
 
     def execute(work: Work) -> tuple[Mapping[str, Ref], Mapping[str, float]]:
         params = dict(work.params)
@@ -34,13 +35,17 @@ def simple(folder: SharedFolder, interrupted: Callable[[], bool] = lambda: False
                 folder.write(out, [folder.read(ref) for ref in work.inputs.values()])
             except KeyError as error:
                 raise WorkFailed(Failure(Cause.BAD_REPLY, f"no value {error}")) from None
-        elif work.kind == "wait":
+        elif work.kind in ("wait", "draft"):
+            room = folder.draft(int(str(params["size"]))) if work.kind == "draft" else None
             file = Path(str(params["file"]))
             file.with_suffix(".begun").touch()
             until(lambda: file.exists() or interrupted(), within_s=60)
             if not file.exists():
                 raise WorkFailed(Failure(Cause.CANCELLED, "stopped"))
-            folder.write(out, [b"waited"])
+            if room is not None:
+                folder.publish(out, room)
+            else:
+                folder.write(out, [b"waited"])
         elif work.kind == "pid":
             return {}, {"pid": os.getpid()}
         elif work.kind == "noop":

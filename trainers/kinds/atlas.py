@@ -57,7 +57,8 @@ def atlas(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: Co
         keep=Keep.BEST,
         judge_every=max(1, how.steps // JUDGEMENTS),
     )
-    learnt = learn(combination, objective, objective.batches(how.steps, how.batch_size), settings)
+    with context.randomness():  # of the samples too, if they are drawn anew each time
+        learnt = learn(combination, objective, objective.batches(how.steps, how.batch_size), settings)
     weights = {**base, PARAMETERS: combination.combine(learnt.scalars)}
     return {"weights": weights}, {
         "loss_before": learnt.before,

@@ -69,7 +69,8 @@ def combine(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context: 
     server = inputs.get("server", {})
     if updates:
         proxy = Proxy(context, asked.model, asked.proxy.split, asked.proxy.samples)
-        combined = rule.combine(Cohort(weights, updates, asked.population, server), proxy)
+        with context.randomness():  # of the proxy's samples too, if they are drawn anew each time
+            combined = rule.combine(Cohort(weights, updates, asked.population, server), proxy)
     else:
         combined = Combined(_copied(weights), _copied(server), {})
     metrics = {**_figures(weights, combined, updates), "dropped": float(len(sent) - len(updates)), **combined.metrics}

@@ -42,6 +42,6 @@ def evaluate(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context:
             indices = torch.arange(start, min(start + BATCH, end))
             metrics = context.task.metrics(model.module, context.batch(asked.split, indices))
             for name, figure in metrics.items():
-                sums[name] = sums.get(name, 0.0) + float(figure) * len(indices)
+                sums[str(name)] = sums.get(str(name), 0.0) + float(figure) * len(indices)
     means = {name: total / asked.count for name, total in sums.items()}
     return {}, {**means, "samples": float(asked.count)}

@@ -52,3 +52,12 @@ def test_lost_repeated_and_swapped_chunks_are_noticed(order: list[int]) -> None:
 def test_a_value_that_begins_again_is_taken_from_its_beginning() -> None:
     chunks = list(split("1.out", memoryview(VALUE)))
     assert joined(Joiner(), [*chunks[:2], *chunks]) == [("1.out", VALUE)]
+
+
+def test_a_value_cannot_grow_beyond_what_its_first_chunk_announced() -> None:
+    first, second, *_ = split("1.out", memoryview(VALUE))
+    second.size_bytes += CHUNK_BYTES
+    joiner = Joiner()
+    assert joiner.add(first) is None
+    with pytest.raises(Damaged, match=rf"{len(VALUE)} bytes were announced, and then {len(VALUE) + CHUNK_BYTES}"):
+        joiner.add(second)

@@ -109,6 +109,18 @@ def test_a_run_that_was_stopped_goes_on_and_ends_as_its_replay(tmp_path: Path) -
     assert sum(isinstance(record, Resumed) for record in JournalReader(done.folder / "journal").records()) == 1
 
 
+def test_persisted_values_that_are_damaged_are_made_again(tmp_path: Path) -> None:
+    stop = StopAfter(40)
+    stopped = start(digits_spec(tmp_path), open_pool=inline, observers=[stop], stop=stop)
+    persisted = list((stopped.folder / "values").iterdir())
+    assert persisted
+    for file in persisted:
+        file.write_bytes(file.read_bytes()[:-1])
+    done = resume(stopped.folder, open_pool=inline)
+    assert done.outcome == "done"
+    assert replay(done.folder).weights_sha256 == done.weights_sha256
+
+
 def test_resuming_a_run_that_is_done_says_the_same_again(tmp_path: Path) -> None:
     done = start(digits_spec(tmp_path), open_pool=inline)
     records = len(list(JournalReader(done.folder / "journal").records()))

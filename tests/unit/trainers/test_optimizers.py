@@ -12,7 +12,7 @@ from torch import nn
 
 from trainers import check_optimizer, decode, encode, fingerprint, parallel
 from trainers.errors import OptimizerInvalid, WeightsMismatch
-from trainers.flat import PARAMETERS, FlatModel
+from trainers.flat import PARAMETERS, FlatModel, Layout
 from trainers.optimizers import OPTIMIZERS, REFUSED
 from trainers.stepper import ELEMENTWISE, Stepper
 
@@ -168,3 +168,16 @@ def test_what_cannot_work_is_refused_before_anything_starts(given_settings: dict
     with pytest.raises(OptimizerInvalid) as raised:
         check_optimizer(given_settings)
     assert sentence in str(raised.value)
+
+
+def test_a_step_that_raised_leaves_nothing_to_the_next() -> None:
+    layout = Layout.of(nn.Linear(3, 2))
+    settings = {"name": "adam", "lr": 0.1}
+    gradient = torch.arange(8.0)
+    stepped, fresh = torch.ones(8), torch.ones(8)
+    stepper = Stepper(layout, settings)
+    with pytest.raises(TypeError):
+        stepper.step(torch.ones(8), gradient, {}, options={"eps": "none"})
+    stepper.step(stepped, gradient, {})
+    Stepper(layout, settings).step(fresh, gradient, {})
+    assert torch.equal(stepped, fresh)

@@ -1,5 +1,7 @@
 """The folder of shared memory: written once, never changed under a reader, gone with its owner."""
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -331,3 +333,51 @@ def test_where_memory_is_short_spares_are_given_up_and_then_it_is_full(tmp_path:
     full, names = ran.stdout.splitlines()
     assert "needs 1 MB" in full
     assert names == "['second'] True"
+
+
+def test_full_is_full_though_there_is_room_by_the_time_that_one_looks(
+    folder: SharedFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process took it, and let go of it again: the system's refusal stands for that."""
+
+    def refuse(*arguments: int) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(SharedMemoryFull):
+        folder.draft(LARGE)
+    assert not list(folder.path.glob(f".{os.getpid()}-*"))
+
+
+def test_what_a_dead_process_was_writing_can_be_freed(folder: SharedFolder, path: Path) -> None:
+    program = (
+        "import os, signal, sys; from pathlib import Path; from cluster.shared_memory import SharedFolder\n"
+        "folder = SharedFolder(Path(sys.argv[1]), create=False, writer='abc')\n"
+        f"folder.write('there', [b'whole']); draft = folder.draft({LARGE})\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)], check=False)
+    mine = folder.draft(LARGE)
+    folder.abandon("ab")
+    assert list(path.glob(".abc-*"))
+    folder.abandon("abc")
+    assert not list(path.glob(".abc-*"))
+    folder.publish("mine", mine)
+    assert folder.names() == ["mine", "there"]
+
+
+def test_a_folder_that_is_reaped_while_it_is_made_is_made_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flock, reaped = fcntl.flock, list[Path]()
+
+    def late(descriptor: int, operation: int) -> None:
+        if not reaped:
+            reaped.append(path)
+            reaped.extend(reap(path.parent, path.name))
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    folder = SharedFolder(path, create=True)
+    assert len(reaped) == 2
+    folder.write("name", [b"value"])
+    folder.close()
+    assert list(path.parent.iterdir()) == []

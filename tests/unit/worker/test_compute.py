@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cluster.shared_memory import SharedMemoryFull
-from orchestrator.compute import executor, failure_of
+from orchestrator.compute import TOLD, executor, failure_of
 from orchestrator.errors import ValueConflict, ValueMissing
 from orchestrator.pools.execute import WorkFailed
 from orchestrator.records import Cause, Ref, Work
@@ -77,3 +77,11 @@ def test_a_missing_input_is_no_fault_of_the_user(failing: Callable[[Work], objec
     with pytest.raises(WorkFailed) as raised:
         failing(Work(5, 0, "evaluate", {"weights": Ref("4.weights")}, {}))
     assert raised.value.failure.cause is Cause.BAD_REPLY
+
+
+def test_what_a_user_raises_can_be_sent_whatever_is_in_it() -> None:
+    failure = failure_of(ValueError("\udcff" + "x" * 10_000_000))
+    assert failure.message.startswith("ValueError: \\udcffxxx")
+    assert failure.message.endswith("(10,000,013 characters)")
+    assert max(len(failure.message), len(failure.traceback)) < 2 * TOLD
+    assert failure.traceback.encode()

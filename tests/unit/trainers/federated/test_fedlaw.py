@@ -208,3 +208,35 @@ def test_a_proxy_is_balanced_and_the_same_in_every_process() -> None:
     labels = Digits().data(Split.VALIDATION).labels[drawn[0]]
     assert labels.bincount().tolist() == [5] * 10
     assert not torch.equal(drawn[0], Context(Digits(), seed=5).balanced(Split.VALIDATION, 50))
+
+
+class Noisy(Digits):
+    """Draws each sample anew whenever it is asked for."""
+
+    def data(self, split: Split) -> Any:
+        return _Drawn(super().data(split))
+
+
+class _Drawn(torch.utils.data.Dataset[Any]):
+    def __init__(self, data: Any) -> None:
+        self.data, self.targets = data, data.labels
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Any:
+        x, y = self.data[index]
+        return x + torch.rand(()), y
+
+
+def test_samples_that_are_drawn_anew_are_the_works_and_no_others() -> None:
+    def combined(before: int) -> str:
+        federation = Federation(FEDLAW, clients=2, task=Noisy())
+        sent = {}
+        for client in range(2):
+            outputs, metrics = federation.local_update(client)
+            sent[federation.work_id] = (str(client), metrics["samples"], outputs["update"])
+        torch.manual_seed(before)
+        return fingerprint(federation.combine(sent, {})[0]["weights"])
+
+    assert combined(1) == combined(2)
