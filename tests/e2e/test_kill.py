@@ -108,7 +108,7 @@ def arguments(state: Path) -> list[str]:
         "--name",
         RUN,
         "--set",
-        "train.epochs=0.2",
+        "train.epochs=0.1",
         "--set",
         f"state={state}",
     ]
@@ -136,7 +136,7 @@ def test_a_run_completes_though_its_workers_are_killed(state: Path, arguments: l
     folder = state / RUN
     with running(*arguments) as process:
         for killed in range(2):
-            until(lambda seen=20 + 40 * killed: results(folder) >= seen, process)  # type: ignore[misc]
+            until(lambda seen=15 + 25 * killed: results(folder) >= seen, process)  # type: ignore[misc]
             actors(process.pid)[killed].kill()
         everybody = family(process.pid)
         output, _ = process.communicate(timeout=PATIENCE_S)
@@ -149,7 +149,7 @@ def test_a_run_completes_though_its_workers_are_killed(state: Path, arguments: l
 def test_a_run_whose_driver_is_killed_resumes(state: Path, arguments: list[str]) -> None:
     folder = state / RUN
     with running(*arguments) as process:
-        until(lambda: results(folder) >= 60, process)
+        until(lambda: results(folder) >= 30, process)
         everybody = family(process.pid)
         process.kill()
         until(lambda: gone(everybody))
@@ -166,7 +166,7 @@ def test_a_run_whose_driver_is_killed_resumes(state: Path, arguments: list[str])
 def test_sigterm_takes_a_snapshot_and_says_how_to_go_on(state: Path, arguments: list[str]) -> None:
     folder = state / RUN
     with running(*arguments) as process:
-        until(lambda: results(folder) >= 40, process)
+        until(lambda: results(folder) >= 20, process)
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, output

@@ -40,12 +40,13 @@ def gradient(inputs: Mapping[str, Tensors], params: Mapping[str, Json], context:
     asked = msgspec.convert(params, Gradient)
     model = context.model(asked.model)
     indices = block_of(context.order(asked.epoch), asked.block, asked.batch_size)
-    room = context.room(model.like())
+    room: Tensors | None = None  # taken late: what is let go meanwhile is free by then
     for scale in scales(asked):
         model.load(inputs["weights"])
         with context.randomness():
             model.train()
             loss = backward(model, indices, asked, scale, context)
+        room = room or context.room(model.like())
         value = model.take_gradient(room)
         metrics = {"loss": loss, "norm2": squared_norm(value[PARAMETERS]), "samples": float(len(indices))}
         if fits(metrics):
