@@ -61,7 +61,8 @@ def resume_chain(folder: Path, *, do: DoStage) -> Outcome:
         if not isinstance(started, Started):
             raise JournalDamaged(str(files.journal), 0, "the chain was killed before it began: start it anew")
         *_, last = journal.records()
-        if isinstance(last, Ended) and (outcome := load_outcome(files.path)) is not None:
+        outcome = load_outcome(files.path)  # that of an earlier engine, if the last one was killed before it wrote its
+        if isinstance(last, Ended) and outcome is not None and outcome.outcome == last.outcome:
             return outcome
         return _carry_on(Spec.model_validate(started.spec), files, started, journal, do)
 

@@ -5,6 +5,7 @@ RipienoError
 │   ├── SpecInvalid     every problem of a spec at once
 │   ├── NoPlace         no cluster, none that could ever hold the run, or no room at present
 │   ├── RunExists       a run of that name is there
+│   ├── RunStored       a copy of a run of that name is in the storage
 │   ├── OtherSpec       a run of that name is there, begun with another spec (begun)
 │   ├── JournalHeld     another engine writes this run's journal
 │   └── JournalDamaged  a journal that cannot be continued or replayed
@@ -49,6 +50,21 @@ class RunExists(BadInput):
     def __str__(self) -> str:
         go_on = f"go on with it (ripieno resume {self.run}, or run … --name {self.run} --resume)"
         return f"there is a run {self.run!r} already, in {self.folder}; {go_on} or choose another name"
+
+
+class RunStored(BadInput):
+    """A new run was given the name of one whose copy is in the storage. storage: as the spec has it."""
+
+    def __init__(self, run: str, storage: str) -> None:
+        super().__init__(run, storage)
+        self.run, self.storage = run, storage
+
+    def __str__(self) -> str:
+        return (
+            f"the storage {self.storage} holds a run {self.run!r} already, which this one would mix with. Bring that "
+            f"one back with `ripieno restore {self.run} --storage {self.storage}` and go on with it, or choose another "
+            "name."
+        )
 
 
 class RunFailed(RipienoError):

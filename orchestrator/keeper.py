@@ -22,6 +22,7 @@ class Keeper:
     """Copies in a thread of its own, one copy at a time; a storage that is away is tried again after the next snapshot.
 
     On leaving `with` it copies once more and waits for that.
+    Raises CopyConflict, from whichever comes next: the storage holds another journal under this run's name.
     """
 
     def __init__(self, spec: Spec, files: RunFolder, journal: FileJournal, snapshots: Snapshots) -> None:
@@ -37,6 +38,8 @@ class Keeper:
         if self._spec.keep_journal == "since_snapshot":
             self._journal.forget(self._snapshots.needed_since())
         if self._copy is not None and (self._copying is None or self._copying.done()):
+            if self._copying is not None:
+                self._copying.result()
             self._journal.close_segment()
             self._copying = self._thread.submit(self._copy_now, self._copy)
 
@@ -54,5 +57,7 @@ class Keeper:
     ) -> None:
         if self._copy is not None:
             self._journal.close_segment()
-            self._thread.submit(self._copy_now, self._copy)
+            self._copying = self._thread.submit(self._copy_now, self._copy)
         self._thread.shutdown(wait=True)
+        if self._copying is not None and error is None:
+            self._copying.result()

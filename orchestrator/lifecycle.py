@@ -21,7 +21,7 @@ from orchestrator.assemble import core_of
 from orchestrator.checkpoints import CheckpointFiles
 from orchestrator.core import Core
 from orchestrator.driver import Engine, drive
-from orchestrator.errors import JournalDamaged, RunExists, RunFailed, ValueMissing
+from orchestrator.errors import JournalDamaged, RunExists, RunFailed, RunStored, ValueMissing
 from orchestrator.folder import SHARED_PREFIX, RunFolder, shared_memory_of
 from orchestrator.journal.durable import write_durably
 from orchestrator.journal.file import FileJournal
@@ -88,7 +88,8 @@ def start(
 
     name: the run's id; None: a new one. parent: see `Started`.
     Raises:
-        RunExists: there is a run of that name. OSError: the state folder cannot be written.
+        RunExists: there is a run of that name. RunStored: there is one in the storage. OSError: the state folder
+        cannot be written, or the storage not read.
         BadInput: what the spec names is not there, or not what it should be.
     """
     make_deterministic(spec.threads)
@@ -105,8 +106,10 @@ def start(
 
 
 def begin_folder(spec: Spec, name: str | None) -> RunFolder:
-    """Makes a new run's folder, with its spec in it. Raises RunExists."""
+    """Makes a new run's folder, with its spec in it. Raises RunExists, RunStored."""
     files = RunFolder(Path(spec.state).resolve() / (name or f"r-{secrets.token_hex(3)}"))
+    if spec.storage and any(Storage(f"{spec.storage}/{files.run}/{part}").names() for part in ("journal", "values")):
+        raise RunStored(files.run, spec.storage)
     files.state.mkdir(parents=True, exist_ok=True)
     try:
         files.path.mkdir()
@@ -146,7 +149,8 @@ def resume(
         if not isinstance(started, Started):
             raise JournalDamaged(str(files.journal), 0, "the run was killed before it began: start it anew")
         (last,) = journal.records(since=journal.position - 1)
-        if isinstance(last, Ended) and (outcome := load_outcome(files.path)) is not None:
+        outcome = load_outcome(files.path)  # that of an earlier engine, if the last one was killed before it wrote its
+        if isinstance(last, Ended) and outcome is not None and outcome.outcome == last.outcome:
             return outcome
         spec = Spec.model_validate(started.spec)
         make_deterministic(spec.threads)

@@ -58,15 +58,15 @@ class JournalCopy:
                 self._storage.write(name, [path.read_bytes()])
                 now[name] = copied
         if now != there:
-            self._storage.write(_MANIFEST, [json.dumps({"format": 1, "files": now}).encode()])
+            self._write_manifest(now)
         for name in there.keys() - now.keys():
             self._storage.remove(name)
 
     def restore(self) -> tuple[str, ...]:
         """Fetches the copy into the run's folders, which it makes; they should be empty.
 
-        The journal ends before the first segment that is missing or damaged. Returns a sentence for each file that
-        could not be had.
+        The journal ends before the first segment that is missing or damaged, and what could not be had is no part of
+        the copy any more: the run goes on from here. Returns a sentence for each such file.
 
         Raises:
             JournalDamaged: there is no copy, or its manifest cannot be read. OSError: of either side.
@@ -74,19 +74,21 @@ class JournalCopy:
         manifest = self._manifest()
         for folder in self._folders.values():
             folder.mkdir(parents=True, exist_ok=True)
-        lost: list[str] = []
+        lost: dict[str, str] = {}
         whole = True
         for name in sorted(manifest, key=_kind_and_number):
             kind, _ = _kind_and_number(name)
             data = self._fetch(name, manifest[name])
             if data is None:
-                lost.append(f"{name} is missing or fails its checksum")
+                lost[name] = f"{name} is missing or fails its checksum"
                 whole = whole and kind != "segment"
             elif kind == "segment" and not whole:
-                lost.append(f"{name} comes after a segment that is lost")
+                lost[name] = f"{name} comes after a segment that is lost"
             else:
                 write_durably(self._folders[kind] / name, [data])
-        return tuple(lost)
+        if lost:
+            self._write_manifest({name: copied for name, copied in manifest.items() if name not in lost})
+        return tuple(lost.values())
 
     def _here(self) -> dict[str, Path]:
         return {
@@ -114,6 +116,9 @@ class JournalCopy:
         except FileNotFoundError:
             return None
         return data if _describe(data) == copied else None
+
+    def _write_manifest(self, files: Mapping[str, _Copied]) -> None:
+        self._storage.write(_MANIFEST, [json.dumps({"format": 1, "files": files}).encode()])
 
     def _manifest(self) -> dict[str, _Copied]:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shutil import rmtree
+from shutil import copytree, rmtree
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from safetensors.torch import load_file, load_model
 from torch.nn import functional
 
 from orchestrator.assemble import core_of
-from orchestrator.errors import JournalDamaged, RunExists
+from orchestrator.errors import CopyConflict, JournalDamaged, RunExists, RunStored
 from orchestrator.explain import decisions
 from orchestrator.fetch import fetch
 from orchestrator.folder import shared_memory_of
@@ -180,6 +180,37 @@ def test_a_run_that_lost_its_disk_goes_on_from_its_copy(tmp_path: Path) -> None:
     assert replay(done.folder).weights_sha256 == done.weights_sha256
     with pytest.raises(JournalDamaged):
         fetch(str(storage), "never", state)
+
+
+def test_a_run_whose_name_is_taken_in_its_storage_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    storage = {"storage": str(tmp_path / "elsewhere")}
+    start(digits_spec(tmp_path / "lost").model_copy(update=storage), open_pool=inline, name="mine")
+    with pytest.raises(RunStored, match="ripieno restore mine --storage"):
+        start(digits_spec(tmp_path / "runs").model_copy(update=storage), open_pool=inline, name="mine")
+    assert not (tmp_path / "runs" / "mine").exists()
+
+
+def test_an_engine_whose_copy_is_taken_over_by_another_ends_with_that(tmp_path: Path) -> None:
+    storage = tmp_path / "elsewhere"
+    stop = StopAfter(40)
+    spec = digits_spec(tmp_path / "runs").model_copy(update={"storage": str(storage)})
+    stopped = start(spec, open_pool=inline, observers=[stop], stop=stop)
+    copytree(tmp_path / "runs", tmp_path / "twin")
+    resume(tmp_path / "twin" / stopped.run, open_pool=inline)
+    with pytest.raises(CopyConflict):
+        resume(stopped.folder, open_pool=virtual())
+
+
+def test_how_an_earlier_engine_ended_is_not_how_the_run_did(tmp_path: Path) -> None:
+    """Killed between the journal's last record and the file."""
+    stop = StopAfter(40)
+    stopped = start(digits_spec(tmp_path), open_pool=inline, observers=[stop], stop=stop)
+    before = (stopped.folder / "outcome.json").read_bytes()
+    done = resume(stopped.folder, open_pool=inline)
+    (stopped.folder / "outcome.json").write_bytes(before)
+    again = resume(stopped.folder, open_pool=inline)
+    assert (again.outcome, again.weights_sha256) == ("done", done.weights_sha256)
+    assert resume(stopped.folder, open_pool=inline) == again
 
 
 def test_the_decisions_say_how_many_and_why(tmp_path: Path) -> None:

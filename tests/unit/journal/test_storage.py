@@ -120,6 +120,10 @@ def test_a_damaged_copy_is_told_and_left_out(tmp_path: Path, victim: str, damage
     wakes = second.wakes()
     assert wakes == names(len(wakes))
     assert (len(wakes) == 20) == victim.startswith("snapshot")
+    second.run(wakes=10)
+    third = Machine(tmp_path / "third", storage)
+    assert third.copy.restore() == ()
+    assert third.wakes() == names(len(wakes) + 10)
 
 
 def test_a_crash_before_the_manifest_leaves_the_copy_as_it_was(tmp_path: Path, storage: Storage) -> None:
