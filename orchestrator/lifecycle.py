@@ -223,6 +223,7 @@ class Run:
             results.registered,
             results.tags,
             figures=run_figures(summary, peak_memory_bytes),
+            measured=summary.measured,
         )
         report = tracker.finish(final, TRACKER_TIMEOUT_S) if tracker else None
         if report is not None and not report.complete:

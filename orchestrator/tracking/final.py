@@ -44,7 +44,9 @@ class Final(msgspec.Struct, frozen=True):
     outcome: done, failed or interrupted. metrics: final ones; they are linked to the model. artifacts: a folder whose
     files are uploaded under "results/". children: nested runs, each recorded once. registered: name of the registered
     model that the model becomes a version of. tags: of the run; texts are cut after 5,000 characters. ended_ms: Unix
-    time; None: when it is told first. figures: of the run rather than its model.
+    time; None: when it is told first. figures: of the run rather than its model. measured: when each metric was, in
+    seconds of the run's clock, and at which step, so that it is the point that it was before; one that is not in it
+    is of the last step that was told.
     """
 
     outcome: str
@@ -56,3 +58,4 @@ class Final(msgspec.Struct, frozen=True):
     tags: Mapping[str, str] = {}
     ended_ms: int | None = None
     figures: Mapping[str, float] = {}
+    measured: Mapping[str, tuple[float, int]] = {}

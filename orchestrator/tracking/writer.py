@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 import signal
 import socket
@@ -94,9 +93,11 @@ class Writer:
 
     def _conclude(self, run: MlflowRun, started: Started, final: Final) -> Report:
         """All that is left, the most wanted first; what MLflow refuses does not keep it from having the rest."""
-        of_weights = [self._same_or_new(accepted(name), value) for name, value in final.metrics.items()]
-        of_model = [point for point in of_weights if point.step == self._last_step()]  # others are of older weights
-        points = of_weights + [self._same_or_new(accepted(name), value) for name, value in final.figures.items()]
+        measured = {name: (self._zero_ms + round(now_s * 1000), step) for name, (now_s, step) in final.measured.items()}
+        last = max(measured.values(), default=self._last(), key=lambda point: point[1])
+        of_weights = [Point(accepted(name), value, *measured.get(name, last)) for name, value in final.metrics.items()]
+        of_model = [point for point in of_weights if point.step == last[1]]  # others are of older weights
+        points = of_weights + [Point(accepted(name), value, *last) for name, value in final.figures.items()]
         self._try("its last figures", lambda: run.log(points))
         self._try("how it ended", lambda: run.end(final.outcome, self._ended_ms() or final.ended_ms, final.tags))
         if artifacts := final.artifacts:
@@ -150,15 +151,9 @@ class Writer:
             self._stored[point.key] = run.stored(point.key)
         return (point.timestamp_ms, point.step) in self._stored[point.key]
 
-    def _same_or_new(self, name: str, value: float) -> Point:
-        """A final metric as the point that it was logged as before, or else as one of the last step."""
-        latest = self._latest.get(name)
-        if latest is not None and (latest.value == value or (math.isnan(latest.value) and math.isnan(value))):
-            return latest
-        return Point(name, value, self._ended_ms() or self._zero_ms, self._last_step())
-
-    def _last_step(self) -> int:
-        return max((point.step for point in self._latest.values()), default=0)
+    def _last(self) -> tuple[int, int]:
+        """Time and step of the last point that was told."""
+        return self._ended_ms() or self._zero_ms, max((point.step for point in self._latest.values()), default=0)
 
     def _ended_ms(self) -> int | None:
         return max((point.timestamp_ms for point in self._latest.values()), default=None)

@@ -84,10 +84,11 @@ def record(folder: Path, files: ModelFiles, experiment: str) -> tuple[TrackingRe
     tracker = Tracker.start(started(), folder, destination)
     history = training(seed=1, stormy=False)
     track(tracker, history)
-    rows = [row for _, actions in history for row in actions.rows]
-    metrics = {name: value for row in rows for name, value in row.metrics.items() if name.endswith("accuracy")}
+    rows = [(wake.now_s, row) for wake, actions in history for row in actions.rows]
+    metrics = {name: value for _, row in rows for name, value in row.metrics.items() if name.endswith("accuracy")}
+    measured = {name: (now_s, row.step) for now_s, row in rows for name in row.metrics}
     assert metrics.keys() == {"validation_accuracy", "test_accuracy"}  # the former is of weights before the last
-    report = tracker.finish(Final("done", metrics, files), PATIENCE_S)
+    report = tracker.finish(Final("done", metrics, files, measured=measured), PATIENCE_S)
     client = MlflowClient(destination.uri)
     return report, only_run(client, experiment), client
 

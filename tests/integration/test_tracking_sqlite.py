@@ -12,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from orchestrator.tracking import Destination, Final, Tracker
+from orchestrator.tracking.description import started_ms
 from orchestrator.tracking.identity import load_identity
 from tests.support.tracking import (
     only_run,
@@ -74,6 +75,19 @@ def test_a_run_is_recorded_whole_and_goes_on_after_a_resume(folder: Path, destin
     assert all("/" in point.key for point in missing)
     assert len(stored) == len(whole) - len(missing) + 1
     assert [point.value for point in stored if point.key == "goodput"] == [0.8]
+
+
+def test_an_engine_that_saw_nothing_of_the_run_says_its_last_figures_where_they_were(
+    folder: Path, destination: Destination
+) -> None:
+    """Killed after its last wake: its successor has nothing to do but to tell."""
+    final = Final("done", {"loss": 0.5}, figures={"run/goodput": 0.8}, measured={"loss": (2.5, 7)})
+    for _ in range(2):
+        assert Tracker.start(started(), folder, destination).finish(final, PATIENCE_S).complete
+    client = MlflowClient(destination.uri)
+    stored = stored_points(client, only_run(client, "experiment").info.run_id)
+    assert [(point.key, point.value, point.step) for point in stored] == [("loss", 0.5, 7), ("run/goodput", 0.8, 7)]
+    assert {point.timestamp_ms - started_ms(started()) for point in stored} == {2500}
 
 
 def test_runs_that_start_at_once_on_no_database_share_one(tmp_path: Path, destination: Destination) -> None:
