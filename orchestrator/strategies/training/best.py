@@ -15,16 +15,18 @@ NONE = Ref("")
 class Best:
     """weights: of the best version so far, after `step` steps, whose metric is `value`; "" at first.
 
-    waited: evaluations since the last one that was better by more than min_delta.
+    waited: evaluations since the last one that was better by more than min_delta. judged: the newest that were seen.
     """
 
     weights: Ref = NONE
     step: int = 0
     value: float = 0.0
     waited: int = 0
+    judged: Ref = NONE
 
     def saw(self, value: float, step: int, weights: Ref, mode: Literal["max", "min"], min_delta: float) -> None:
         """value: of a version's evaluation; one that is not finite is no improvement."""
+        self.judged = weights
         gain = value - self.value if mode == "max" else self.value - value
         first = not self.weights
         if isfinite(value) and (first or gain > 0):

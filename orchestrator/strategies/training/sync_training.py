@@ -298,19 +298,24 @@ class SyncTraining:
         state, settings = self._state, self.settings
         if self._patience_ended or state.blocks.all_used(below=ceil(settings.epochs * state.blocks.per_epoch)):
             state.phase, state.asked_aside = Phase.TEST, True
-            if settings.best is not None and not self._patience_ended:
+            if settings.best is not None and not self._patience_ended and not self._known:
                 self._begin("validation", state.current)  # the last version may be the best
             else:
                 self._begin("test", self._final)
         elif state.due(settings.evaluate_every, state.evaluations, state.step):
             state.evaluations += 1
-            if state.evaluation is None:  # else the one before is still under way, and this one is left out
+            if state.evaluation is None and not self._known:  # else one is still under way, and this one is left out
                 self._begin("validation", state.current)
 
     @property
     def _patience_ended(self) -> bool:
         stopping = self.settings.stopping
         return stopping is not None and self._state.best.waited >= stopping.patience
+
+    @property
+    def _known(self) -> bool:
+        """The model has been judged as it is: LAWA's stays the same between its intervals."""
+        return self._state.current == self._state.best.judged
 
     @property
     def _final(self) -> Ref:

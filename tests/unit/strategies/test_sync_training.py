@@ -128,6 +128,18 @@ def test_early_stopping_ends_the_run_with_its_best_version() -> None:
     assert "best" in run.strategy.checkpoints
 
 
+def test_an_average_is_judged_once_however_often_evaluations_are_due() -> None:
+    stopping = EarlyStopping(2, 0.0)
+    run = Run(
+        strategy(lawa=Lawa(2, {"rounds": 6}), best=("loss", "min"), stopping=stopping, evaluate_every={"rounds": 1})
+    )
+    weights = [work.inputs["weights"] for work in run.asked("evaluate") if work.params["split"] == "validation"]
+    averages = [ref for ref in weights if ref.endswith("average")]
+    assert run.of("epoch")[-1] == 2
+    assert len(set(averages)) == 2
+    assert len(averages) == 4  # each in two parts
+
+
 def test_without_patience_the_last_version_is_validated_too_and_may_be_the_best() -> None:
     run = Run(strategy(epochs=1, best=("loss", "min"), evaluate_every={"epochs": 5}))
     assert len(run.of("validation_loss")) == 1
