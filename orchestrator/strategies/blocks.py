@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from heapq import heappop, heappush
+from math import ceil
+
+CLOSE = 1e-9  # relative: what rounding can make of a sum or a product of epochs
 
 
 @dataclass(slots=True)
@@ -23,6 +26,10 @@ class Blocks:
     out: dict[int, int] = field(default_factory=dict)  # work id -> block
     used: int = 0
     order: str = ""
+
+    def in_epochs(self, epochs: float) -> int:
+        """How many blocks so many epochs have; one that they end in is theirs."""
+        return ceil(epochs * self.per_epoch * (1 - CLOSE))
 
     def take(self, work_id: int) -> int:
         if self.returned:

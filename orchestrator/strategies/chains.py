@@ -9,11 +9,11 @@ from orchestrator.errors import RunFailed
 from orchestrator.records import ANY, Json, Late, Place, Ref, Told, Work
 from orchestrator.searching.score import WORST, Mode, score
 from orchestrator.searching.training import Training
+from orchestrator.strategies.blocks import CLOSE
 
 NONE = Ref("")
 VALIDATION = "validation_"
 PATIENCE, LEAST_S = 100.0, 600.0  # times the slowest epoch so far, and never less, before a work is given up
-CLOSE = 1e-9  # relative: what rounding can make of a sum of epochs
 
 
 @dataclass(frozen=True, slots=True)

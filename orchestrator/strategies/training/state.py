@@ -80,7 +80,7 @@ class State:
         """Whether it is time, once `step` is finished, for something that was done so many times before."""
         if "rounds" in every:
             return step >= (times + 1) * every["rounds"]
-        return self.blocks.used >= (times + 1) * every["epochs"] * self.blocks.per_epoch
+        return self.blocks.used >= self.blocks.in_epochs((times + 1) * every["epochs"])
 
     def refs(self) -> Iterable[Ref]:
         """All that may still be used."""

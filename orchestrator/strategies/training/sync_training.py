@@ -296,7 +296,7 @@ class SyncTraining:
     def _evaluate_or_end(self) -> None:
         """The model is evaluated on test data, if there are any; some versions before it on validation data."""
         state, settings = self._state, self.settings
-        if self._patience_ended or state.blocks.all_used(below=ceil(settings.epochs * state.blocks.per_epoch)):
+        if self._patience_ended or state.blocks.all_used(below=state.blocks.in_epochs(settings.epochs)):
             state.phase, state.asked_aside = Phase.TEST, True
             if settings.best is not None and not self._patience_ended and not self._known:
                 self._begin("validation", state.current)  # the last version may be the best

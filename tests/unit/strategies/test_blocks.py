@@ -41,6 +41,17 @@ def test_blocks_are_handed_out_lowest_first(per_epoch: int) -> None:
     assert [blocks.take(work) for work in range(5, 9)] == [0, 2, 4, 5]
 
 
+@given(blocks=st.integers(1, 100_000), per_epoch=st.integers(1, 1000), times=st.integers(1, 100))
+def test_epochs_that_end_on_a_block_have_no_block_more(blocks: int, per_epoch: int, times: int) -> None:
+    assert Blocks(per_epoch).in_epochs(blocks / per_epoch) == blocks
+    assert Blocks(per_epoch).in_epochs(times * (blocks / per_epoch)) == times * blocks
+
+
+@given(per_epoch=st.integers(1, 1000), whole=st.integers(0, 100), part=st.floats(0.01, 0.99))
+def test_a_block_that_epochs_end_in_is_one_of_theirs(per_epoch: int, whole: int, part: float) -> None:
+    assert Blocks(per_epoch).in_epochs((whole + part) / per_epoch) == whole + 1
+
+
 def test_the_order_of_use_is_in_the_hash() -> None:
     one, other = Blocks(4), Blocks(4)
     for blocks, order in ((one, [0, 1]), (other, [1, 0])):

@@ -32,14 +32,16 @@ SLOW_LAST = Latency(
 
 
 class Run:
-    """A run to its end on four virtual workers, one of them slow."""
+    """A run to its end on virtual workers, of whom the fourth is slow."""
 
-    def __init__(self, training: SyncTraining, quorum: str = "full", **options: Any) -> None:
-        self.strategy, self.core = training, Core(training, make_quorum(quorum, **options), workers=4)
+    def __init__(
+        self, training: SyncTraining, quorum: str = "full", workers: int = 4, train_samples: int = 240, **options: Any
+    ) -> None:
+        self.strategy, self.core = training, Core(training, make_quorum(quorum, **options), workers=workers)
         self.values, self.rows, self.works = MemoryValues(), list[Row](), list[Work]()
         self.failures: list[Cause] = []
         self.checkpoints: list[tuple[str, ...]] = []
-        pool = VirtualPool(4, toy(self.values), latency=SLOW_LAST)
+        pool = VirtualPool(workers, toy(self.values, train_samples=train_samples), latency=SLOW_LAST)
         while not self.core.finished:
             wake = pool.wait(self.core.deadline_s)
             actions = self.core.handle(wake)
@@ -149,6 +151,14 @@ def test_without_patience_the_last_version_is_validated_too_and_may_be_the_best(
 def test_a_metric_that_the_task_does_not_have_ends_the_run_with_those_that_it_has() -> None:
     with pytest.raises(RunFailed, match=r"chosen by 'f1', but the task's metrics are loss"):
         Run(strategy(best=("f1", "max"), evaluate_every={"rounds": 3}))
+
+
+def test_epochs_and_intervals_end_on_their_block_whatever_rounding_makes_of_them() -> None:
+    """1.1 · 50 and 3 · 0.1 · 50 are above 55 and 15 in floats."""
+    training = strategy(epochs=1.1, checkpoints=Checkpoints({"epochs": 0.1}, 99))
+    run = Run(training, train_samples=500, workers=1)
+    assert len(run.asked("aggregate")) == 55
+    assert run.checkpoints[-1] == tuple(f"step-{step:08}" for step in range(5, 56, 5))
 
 
 def test_the_newest_checkpoints_at_intervals_are_kept() -> None:
