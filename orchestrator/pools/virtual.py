@@ -26,8 +26,8 @@ class Faults:
     lost_after_s: when an answer that never came is reported as TIMEOUT; a worker that hangs is then started anew.
     slow: the attempt takes slow_factor times longer. non_finite: the answer to work that a quorum counts has a NaN or
         an infinity in it; non_finite_workers: only theirs; empty: anybody's.
-    joins: (at_s, worker name) of newcomers. leaves: (at_s, worker name) of workers that go for good. A worker's name
-        ends in "-" and its number, which `Latency` goes by.
+    joins: (at_s, worker name) of newcomers. leaves: (at_s, worker name) of workers that go for good; one that joins at
+        the same time is back at once. A worker's name ends in "-" and its number, which `Latency` goes by.
     """
 
     crash: float = 0.0
@@ -103,10 +103,10 @@ class VirtualPool:
             self._push(0.0, Joined(f"{AGGREGATOR}-{number}", role=AGGREGATOR))
         for number in range(workers):
             self._push(0.0, Joined(f"worker-{number}"))
-        for at_s, worker in self._faults.joins:
-            self._push(at_s, Joined(worker))
         for at_s, worker in self._faults.leaves:
             self._push(at_s, Left(worker, Cause.PREEMPTED))
+        for at_s, worker in self._faults.joins:
+            self._push(at_s, Joined(worker))
 
     def submit(self, assignments: Sequence[Assignment]) -> None:
         latency, faults, now_s, seed = self._latency, self._faults, self._now_s, self._seed

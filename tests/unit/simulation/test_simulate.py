@@ -81,6 +81,17 @@ def test_failures_lose_work_and_time(spec: Spec) -> None:
         assert not stormy.row(name).failed
 
 
+def test_workers_that_are_back_at_once_have_only_lost_what_they_were_at(spec: Spec) -> None:
+    result = simulate(
+        spec, workers=4, latency="constant", step_seconds=0.1, crash_every_hours=0.0005, restart_seconds=0.0
+    )
+    for row in result.rows:
+        assert not row.failed
+        assert not row.extrapolated
+        assert row.goodput < 1
+    assert result.row("full").rounds == 90
+
+
 def test_real_gradients_come_with_the_figures_of_the_test_split(spec: Spec) -> None:
     result = simulate(changed(spec, epochs=0.5), workers=2, latency="constant", step_seconds=0.1, compute=True)
     for row in result.rows:
