@@ -77,7 +77,7 @@ def _goal(spec: Spec) -> Goal:
 
 def _plan(spec: Spec, local: Local) -> Pairs:
     samples, train = local.samples(Split.TRAIN), _section(spec)
-    most = ceil(samples / train.batch_size)
+    most = ceil(samples / (train.batch_size * train.local_steps))
     fewest = ceil(most / train.most_workers)
     rounds = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
     return [("data", f"{samples:,} samples: {most:,} gradients, {rounds} rounds an epoch")]
