@@ -46,7 +46,7 @@ class Watch:
             if told.result.failure is not None:
                 continue
             match told.work.kind:
-                case "gradient":
+                case "gradient" | "local_steps":
                     self._counted.append(told)
                 case "aggregate":
                     self.steps.append(_step([told.result.metrics for told in self._counted], told.result.metrics))

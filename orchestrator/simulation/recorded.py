@@ -85,6 +85,7 @@ def _require_alike(found: Recorded, spec: Spec) -> None:
         ("task", found.spec.task, spec.task),
         ("train.model", other.model, mine.model),
         ("train.batch_size", other.batch_size, mine.batch_size),
+        ("train.local_steps", other.local_steps, mine.local_steps),
     ):
         if its != this:
             raise CannotSimulate(

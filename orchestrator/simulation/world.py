@@ -84,6 +84,7 @@ def _traced(trace: Recorded, spec: Spec) -> Timing:
 
 def _assumed(given: Assumptions, probed: Probe, spec: Spec) -> Timing:
     """The shape is given; the mean too, or it is that of the task here."""
+    assert spec.train is not None
     mean_s, aggregate_s = given.step_seconds, given.aggregate_seconds
     source = "given" if mean_s is not None else "measured here, without a network"
     if aggregate_s is not None:
@@ -92,7 +93,7 @@ def _assumed(given: Assumptions, probed: Probe, spec: Spec) -> Timing:
         aggregate_s, aggregated = 0.0, "not given, and so nothing"
     else:
         aggregate_s, aggregated = probed.seconds("aggregate"), "measured here, of 8 gradients"
-    mean_s = mean_s or probed.seconds("gradient")
+    mean_s = mean_s or probed.seconds("local_steps" if spec.train.local_steps > 1 else "gradient")
     slow, factor = slow_of(given.slow)
     latency = Latency(
         model=latency_of(given.latency, mean_s),

@@ -99,6 +99,14 @@ def test_real_gradients_come_with_the_figures_of_the_test_split(spec: Spec) -> N
         assert not row.extrapolated
 
 
+def test_local_steps_are_timed_here_and_computed(spec: Spec) -> None:
+    local = changed(spec, epochs=1, local_steps=4)
+    result = simulate(local, workers=2, latency="constant", compute=True)
+    assert "measured here" in dict(result.assumed)["gradients"]
+    assert result.row("full").rounds == 15  # of two blocks of 4 · 10 samples
+    assert not any(row.failed for row in result.rows)
+
+
 def test_the_probe_sees_the_loss_fall_and_the_gradients_vary(spec: Spec) -> None:
     steps = probe(spec, Local(spec)).watch.steps
     assert len(steps) == 12

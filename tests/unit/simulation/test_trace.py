@@ -45,6 +45,15 @@ def test_with_another_optimizer_times_are_traced_and_the_curve_is_measured_here(
     assert "measured here" in dict(simulate(other, trace=folder).assumed)["learning"]
 
 
+def test_a_run_of_local_steps_is_traced_for_the_same_local_steps(spec: Spec) -> None:
+    local = digits_spec(Path(spec.state), epochs=2, local_steps=4)
+    folder = start(local, open_pool=virtual()).folder
+    result = simulate(local, trace=folder, compute=True)
+    assert dict(result.assumed)["gradients"].startswith("measured: drawn from the round trips of 4 workers")
+    with pytest.raises(CannotSimulate, match=r"train.local_steps 4, this spec 1"):
+        simulate(spec, trace=folder)
+
+
 def test_a_trace_of_other_batches_is_refused(spec: Spec, folder: Path) -> None:
     with pytest.raises(CannotSimulate, match=r"train.batch_size 50, this spec 20"):
         simulate(digits_spec(Path(spec.state), batch_size=20), trace=folder)
