@@ -38,11 +38,12 @@ class Learner(Protocol):
 class Modelled:
     """Nothing is computed: metrics are those of the curve, with noise in the losses drawn from (seed, work id).
 
-    init: metrics of the real first work. The loss is the expected one, without the noise.
+    init: metrics of the real first work. batch_size: samples of one gradient. The loss is the expected one, without
+        the noise.
     """
 
-    def __init__(self, curve: Curve, init: Mapping[str, float], seed: int) -> None:
-        self._curve, self._init, self._seed = curve, init, seed
+    def __init__(self, curve: Curve, init: Mapping[str, float], *, batch_size: int, seed: int) -> None:
+        self._curve, self._init, self._batch_size, self._seed = curve, init, batch_size, seed
         self._descent = curve.descent()
         self._schedule: Schedule | None = None
 
@@ -66,8 +67,8 @@ class Modelled:
             case "aggregate":
                 return self._aggregate(params)
             case "range_test":
-                k = params["batch_size"] // params["micro_batch_size"]
-                return {"knee": self._descent.best_rate(max(k, 1)) / self._curve.reach}
+                k = params["batch_size"] // self._batch_size
+                return {"knee": self._descent.best_rate(k) / self._curve.reach}
             case _:
                 return {"loss": self._descent.loss, "samples": float(params["count"])}
 

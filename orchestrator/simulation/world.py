@@ -64,7 +64,9 @@ def _computed(spec: Spec, local: Local) -> Callable[[], Learner]:
 
 
 def _modelled(spec: Spec, curve: Curve, watch: Watch) -> Callable[[], Learner]:
-    return lambda: Modelled(curve, watch.init, spec.seed)
+    assert spec.train is not None
+    batch_size = spec.train.batch_size
+    return lambda: Modelled(curve, watch.init, batch_size=batch_size, seed=spec.seed)
 
 
 def _described(curve: Curve, source: str) -> str:

@@ -23,6 +23,7 @@ from orchestrator.time_saved import Timings
 from tests.support.runs import digits_spec
 
 FEDERATION = Spec.model_validate({"task": "some:Task", "federate": {"workers": 2, "rounds": 1, "clients": 2}})
+FIVE = StaticQuorum.model_validate({"static": {"k": 5}})
 
 
 @pytest.fixture(scope="module")
@@ -118,14 +119,28 @@ def test_the_probe_sees_the_loss_fall_and_the_gradients_vary(spec: Spec) -> None
         assert step.reach == pytest.approx(10)  # momentum 0.9
 
 
-@pytest.mark.parametrize("quorum", ["full", StaticQuorum.model_validate({"static": {"k": 5}})])
+def test_micro_batches_change_nothing_of_what_range_tests_find_on_the_curve(spec: Spec) -> None:
+    seen = probe(spec, Local(spec)).watch
+    whole, divided = (
+        play(
+            changed(spec, quorum=FIVE, workers=8, learning_rate_rule="knee", micro_batch_size=size),
+            Modelled(fitted(seen.steps), seen.init, batch_size=10, seed=0),
+            latency=Latency(Pareto(3.0, 0.2)),
+            faults=Faults(),
+        )
+        for size in (None, 2)
+    )
+    assert divided.points == whole.points
+
+
+@pytest.mark.parametrize("quorum", ["full", FIVE])
 def test_a_traced_run_takes_the_time_that_it_took(spec: Spec, quorum: object) -> None:
     alike = changed(spec, quorum=quorum, workers=8, epochs=20)
     truth = Latency(Pareto(3.0, 0.2), factors={7: 2.0}, by_kind={"aggregate": Constant(0.05), "evaluate": Constant(0)})
     seen = probe(spec, Local(spec)).watch
 
     def learner() -> Modelled:
-        return Modelled(fitted(seen.steps), seen.init, seed=0)
+        return Modelled(fitted(seen.steps), seen.init, batch_size=10, seed=0)
 
     core, pool = core_of(alike), VirtualPool(8, learner().execute, seed=3, latency=truth)
     found, ended_s = Recorded("r", alike, Timings(), Watch()), 0.0
