@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import inf, isfinite
 from typing import Any
 
 import msgspec
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from trainers.backward import Backward, backward
+from trainers.backward import Backward, backward, scales
 from trainers.context import Context
+from trainers.flat import FlatModel
+from trainers.kinds.gradient import fits
 from trainers.kinds.kind import Json, Outputs
 from trainers.optimizers import make_optimizer
 from trainers.tensors import Tensors
@@ -40,7 +42,7 @@ def range_test(inputs: Mapping[str, Tensors], params: Mapping[str, Json], contex
 
     Raises:
         Interrupted, WeightsMismatch, OptimizerInvalid.
-    Cost: `steps` batches, fewer if the loss breaks down before.
+    Cost: `steps` batches, fewer if the loss breaks down before; in float16 one more for each gradient that overflows.
     Source: Smith 2018, "A disciplined approach …: part 1", arXiv:1803.09820; the knee rule of Xu, Neglia, Sebastianelli
         2020, arXiv:2004.14696.
     """
@@ -55,8 +57,7 @@ def range_test(inputs: Mapping[str, Tensors], params: Mapping[str, Json], contex
         for number in range(asked.steps):
             lr = asked.low * (asked.high / asked.low) ** (number / (asked.steps - 1))
             positions = torch.arange(number * asked.batch_size, (number + 1) * asked.batch_size) % len(order)
-            live.zero_grad()
-            loss = backward(model, order[positions], asked, asked.loss_scale, context)
+            loss = _backward(model, parameters, order[positions], asked, context)
             smoothed = SMOOTHING * smoothed + (1 - SMOOTHING) * loss
             level = smoothed / (1 - SMOOTHING ** (number + 1))
             if not isfinite(level) or level > BROKEN * lowest:
@@ -70,3 +71,16 @@ def range_test(inputs: Mapping[str, Tensors], params: Mapping[str, Json], contex
             live.step()
     live.zero_grad()
     return {}, {"knee": knee, "steps": float(number)}
+
+
+def _backward(
+    model: FlatModel, parameters: Sequence[nn.Parameter], indices: Tensor, asked: RangeTest, context: Context
+) -> float:
+    """Leaves a gradient that did not overflow, if there is one, with the parameters; returns the loss."""
+    for scale in scales(asked):
+        model.module.zero_grad()
+        loss = backward(model, indices, asked, scale, context)
+        norm = nn.utils.get_total_norm(parameter.grad for parameter in parameters if parameter.grad is not None).item()
+        if fits({"loss": loss, "norm2": norm * norm}):
+            break
+    return loss

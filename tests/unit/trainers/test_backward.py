@@ -134,10 +134,16 @@ def test_one_local_step_of_sgd_and_a_plain_outer_step_is_a_step_along_the_mean_g
     torch.testing.assert_close(local.weights[PARAMETERS], plain.weights[PARAMETERS], rtol=1e-5, atol=1e-7)
 
 
+def knee(batch_size: int, **how: Any) -> float:
+    training, optimizer = Training("mlp"), {"name": "sgd", "lr": 1.0}
+    params = {"batch_size": batch_size, "steps": 60, "low": 1e-4, "high": 100.0, "optimizer": optimizer, **how}
+    return training.run("range_test", {"weights": training.weights}, params)[1]["knee"]
+
+
 def test_larger_batches_may_take_larger_steps() -> None:
-    knees = {}
-    for size in (4, 256):
-        training = Training("mlp")
-        params = {"batch_size": size, "steps": 60, "low": 1e-4, "high": 100.0, "optimizer": {"name": "sgd", "lr": 1.0}}
-        knees[size] = training.run("range_test", {"weights": training.weights}, params)[1]["knee"]
-    assert 1e-4 < knees[4] < knees[256] < 100.0
+    assert 1e-4 < knee(4) < knee(256) < 100.0
+
+
+@pytest.mark.parametrize("loss_scale", [2.0**10, 2.0**40])
+def test_a_range_test_is_not_ended_by_gradients_that_overflow_in_float16(loss_scale: float) -> None:
+    assert knee(64, precision="float16", loss_scale=loss_scale) == pytest.approx(knee(64), rel=0.5)
