@@ -85,9 +85,10 @@ class Outcome:
     done, unit: how far it came, such as 5.0 "epochs". elapsed_s: wall time, earlier engines of a resumed run included.
     goodput: useful work over all work, 0 to 1. useful_time: time that workers computed what was used, over the time
     that they were in the run, from their first joining to its end, 0 to 1. workers: the one that was late most often
-    first. peak_memory_bytes: of the engine's process, 0: unknown. time_saved: None before a round has closed, and for
-    verbs other than train. weights_sha256, model_file: of the final weights, or "" and None. mlflow_run_id: "" when
-    tracking is off or never answered. rows: what else the verb has to say, names and values.
+    first. peak_memory_bytes: of the engine's process, 0: unknown. time_saved: None before a round has closed, where
+    late gradients are interrupted, and for verbs other than train. weights_sha256, model_file: of the final weights, or
+    "" and None. mlflow_run_id: "" when tracking is off or never answered. rows: what else the verb has to say, names
+    and values.
     """
 
     run: str

@@ -58,13 +58,15 @@ class Recorded:
 
 
 def time_saved(spec: Spec, timings: Timings) -> TimeSaved | None:
-    """Virtual seconds of a `train` run as it was, and had each step waited for all; None: no step was timed.
+    """Virtual seconds of a `train` run as it was, and had each step waited for all; None: no step was timed, or late
+    gradients were interrupted, so that of the slow ones nobody knows how long they take.
 
     Both are simulated from the same recorded durations, drawn at random for each worker, so that what is compared is
     the waiting and nothing else. Workers that never finished a gradient are in neither; evaluations cost nothing.
     Cost: some 20 µs a gradient.
     """
-    if not timings.waited_for or not timings.init:
+    assert spec.train is not None
+    if not timings.waited_for or not timings.init or spec.train.late == "interrupt":
         return None
     steps, gradients = len(timings.waited_for), sum(timings.waited_for)
     full, as_it_was = make_quorum("full"), Recorded(dict(enumerate(timings.waited_for, start=1)))

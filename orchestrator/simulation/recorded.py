@@ -51,7 +51,7 @@ class Recorded(NamedTuple):
 
 
 def recorded(folder: Path, spec: Spec) -> Recorded:
-    """Reads a run, which must have trained the same model on the same batches as spec would.
+    """Reads a run, which must have trained the same model on the same batches as spec would, each to its end.
 
     Raises CannotSimulate; JournalDamaged. Cost: that of replaying its decisions.
     """
@@ -80,6 +80,11 @@ def _require_alike(found: Recorded, spec: Spec) -> None:
     if other is None:
         raise CannotSimulate(
             f"--trace: run {found.run} did {found.spec.verb}; simulate takes the timings of a train run."
+        )
+    if other.late == "interrupt":
+        raise CannotSimulate(
+            f"--trace: run {found.run} interrupted its late gradients, so of its round trips the longest are missing; "
+            "trace a run with late: drop, or say --latency."
         )
     for what, its, this in (
         ("task", found.spec.task, spec.task),

@@ -11,8 +11,9 @@ from orchestrator.simulation.options import Assumptions, CannotSimulate, slow_of
 from orchestrator.simulation.play import Played, play
 from orchestrator.simulation.rows import Simulated, ordered, row_of
 from orchestrator.simulation.world import World, world_of
-from orchestrator.spec import Quorum, Spec, StaticQuorum
+from orchestrator.spec import Quorum, Spec, StaticQuorum, Train
 from orchestrator.spec.common import QuorumName
+from orchestrator.spec.train_contradictions import NEED_ARRIVALS
 from orchestrator.spec.variations import changed, without_judgement
 
 POLICIES: Sequence[QuorumName] = ("full", "dynamic", "dbw", "rate", "adasync")
@@ -78,7 +79,7 @@ def _played(spec: Spec, world: World, given: Assumptions, telling: Telling) -> M
     """By the quorum's name."""
     assert spec.train is not None
     played: dict[str, Played] = {}
-    for name, quorum in _quorums(spec.train.quorum, spec.train.most_workers).items():
+    for name, quorum in _quorums(spec.train).items():
         telling(name, 0.0)
         played[name] = play(
             changed(spec, quorum=quorum),
@@ -91,14 +92,16 @@ def _played(spec: Spec, world: World, given: Assumptions, telling: Telling) -> M
     return played
 
 
-def _quorums(mine: Quorum, workers: int) -> Mapping[str, Quorum]:
-    """By name; mine: of the spec."""
+def _quorums(train: Train) -> Mapping[str, Quorum]:
+    """By name, those that the spec may have."""
+    mine, workers = train.quorum, train.most_workers
+    policies = [name for name in POLICIES if train.late == "drop" or name not in NEED_ARRIVALS]
     shares = {round(share * workers) for share in SHARES}
     ks = set(range(1, workers)) if workers <= EVERY_K else shares & set(range(1, workers))
     if isinstance(mine, StaticQuorum):
         ks.add(mine.static.k)
     statics = [StaticQuorum.model_validate({"static": {"k": k}}) for k in sorted(ks)]
-    return {**{name: name for name in POLICIES}, **{_name(static): static for static in statics}}
+    return {**{name: name for name in policies}, **{_name(static): static for static in statics}}
 
 
 def _name(quorum: Quorum) -> str:

@@ -11,6 +11,8 @@ from orchestrator.spec.train import Train
 from orchestrator.spec.worker_contradictions import most_of
 
 NEED_GRADIENTS = ("dynamic", "dbw")
+NEED_ARRIVALS = ("rate", "dbw")
+"""Of late gradients too, which never arrive where they are interrupted."""
 
 
 def train_contradictions(spec: Spec) -> Iterator[Complaint]:
@@ -22,6 +24,7 @@ def train_contradictions(spec: Spec) -> Iterator[Complaint]:
         why = f"is {k} but {dotted(most)} is {n}, so no round could ever end. {remedy}"
         yield complaint(("train", "quorum", "static", "k"), why, most)
     yield from _micro_batches(train)
+    yield from _interrupted(train)
     yield from _local_steps(train)
     stopping, best = train.early_stopping, train.checkpoints.best
     if stopping is not None and best is not None and (stopping.metric, stopping.mode) != (best.metric, best.mode):
@@ -37,12 +40,24 @@ def _micro_batches(train: Train) -> Iterator[Complaint]:
     if size is not None and size > whole:
         why = f"is {size} but train.batch_size is {whole}, so there is nothing to divide. Use at most {whole}."
         yield complaint(("train", "micro_batch_size"), why, ("train", "batch_size"))
-    if train.late == "interrupt" and train.local_steps == 1 and (size is None or size >= whole):
+
+
+def _interrupted(train: Train) -> Iterator[Complaint]:
+    size, whole = train.micro_batch_size, train.batch_size
+    if train.late != "interrupt":
+        return
+    if train.local_steps == 1 and (size is None or size >= whole):
         why = (
             "is interrupt, which stops a gradient between two micro-batches, and there is one only. "
             f"Use micro_batch_size < {whole}, or late: drop."
         )
         yield complaint(("train", "late"), why, ("train", "micro_batch_size"))
+    if train.quorum in NEED_ARRIVALS:
+        why = (
+            f"is {train.quorum}, which goes by when late gradients arrive, and with train.late: interrupt none does. "
+            "Use dynamic, full, static or adasync, or late: drop."
+        )
+        yield complaint(("train", "quorum"), why, ("train", "late"))
 
 
 def _local_steps(train: Train) -> Iterator[Complaint]:

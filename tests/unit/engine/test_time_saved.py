@@ -23,3 +23,14 @@ def test_each_timed_worker_takes_its_own_time_whatever_it_is_called(names: list[
     assert saved is not None
     assert saved.full_s == pytest.approx(8.0 * STEPS)
     assert saved.actual_s == pytest.approx(2.0 * STEPS)
+
+
+def test_where_late_gradients_are_interrupted_nobody_knows_how_long_all_would_have_taken() -> None:
+    timings = Timings(
+        gradients_s={"worker-0": [1.0], "worker-1": [8.0]},
+        waited_for=[1] * STEPS,
+        init=SAMPLES,
+        others_s={"aggregate": [0.0]},
+    )
+    assert time_saved(spec_of(workers=2), timings) is not None
+    assert time_saved(spec_of(workers=2, late="interrupt", micro_batch_size=1), timings) is None

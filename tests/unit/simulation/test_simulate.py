@@ -108,6 +108,12 @@ def test_local_steps_are_timed_here_and_computed(spec: Spec) -> None:
     assert not any(row.failed for row in result.rows)
 
 
+def test_quorums_that_late_gradients_may_not_be_interrupted_for_have_no_row(spec: Spec) -> None:
+    interrupted = changed(spec, late="interrupt", micro_batch_size=5, epochs=1)
+    names = {row.quorum for row in simulate(interrupted, workers=2, latency="constant", step_seconds=0.1).rows}
+    assert names == {"full", "dynamic", "adasync", "static 1"}
+
+
 def test_the_probe_sees_the_loss_fall_and_the_gradients_vary(spec: Spec) -> None:
     steps = probe(spec, Local(spec)).watch.steps
     assert len(steps) == 12

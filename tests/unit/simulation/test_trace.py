@@ -54,6 +54,13 @@ def test_a_run_of_local_steps_is_traced_for_the_same_local_steps(spec: Spec) -> 
         simulate(spec, trace=folder)
 
 
+def test_a_run_whose_late_gradients_were_interrupted_is_no_trace(spec: Spec) -> None:
+    interrupted = digits_spec(Path(spec.state), epochs=1, late="interrupt", micro_batch_size=10)
+    folder = start(interrupted, open_pool=virtual()).folder
+    with pytest.raises(CannotSimulate, match=r"the longest are missing; trace a run with late: drop, or say --latency"):
+        simulate(interrupted, trace=folder)
+
+
 def test_a_trace_of_other_batches_is_refused(spec: Spec, folder: Path) -> None:
     with pytest.raises(CannotSimulate, match=r"train.batch_size 50, this spec 20"):
         simulate(digits_spec(Path(spec.state), batch_size=20), trace=folder)

@@ -16,6 +16,11 @@ GOOD = {
     ("settings", "sentence"),
     [
         (["late=interrupt"], "stops a gradient between two micro-batches, and there is one only"),
+        (
+            ["late=interrupt", "micro_batch_size=16", "quorum=rate"],
+            "train.quorum is rate, which goes by when late gradients arrive, and with train.late: interrupt none does",
+        ),
+        (["late=interrupt", "local_steps=4", "quorum=dbw"], "Use dynamic, full, static or adasync, or late: drop."),
         (["micro_batch_size=128"], "train.micro_batch_size is 128 but train.batch_size is 64"),
         (["outer_optimizer={name: sgd, lr: 0.7}"], "train.local_steps is 1. Use local_steps > 1, or leave it out"),
         (["local_steps=4", "learning_rate_rule=knee"], "is knee, which tests single steps"),
