@@ -11,6 +11,9 @@ from cluster.launchers.connection import connected
 from cluster.launchers.errors import CannotFit
 from cluster.launchers.member import Needs
 
+UNITS = 10_000
+"""In one CPU or GPU. Ray counts in them, and they add up where fractions do not: 0.6 - 0.5 < 0.1."""
+
 
 def check_fits(address: str | None, needs: Sequence[Needs]) -> Mapping[str, float]:
     """Makes sure, before anything is started, that all members can be there at once, and says what there is.
@@ -24,7 +27,7 @@ def check_fits(address: str | None, needs: Sequence[Needs]) -> Mapping[str, floa
     """
     if address is None:
         gpus = float(len(list(Path("/dev").glob("nvidia[0-9]*"))))
-        nodes = [Needs(cpu=sum(need.cpu for need in needs), gpu=gpus)]
+        nodes = [Needs(cpu=sum(_units(need)[0] for need in needs) / UNITS, gpu=gpus)]
         require_room(needs, nodes, "this machine")
     else:
         with connected(address):
@@ -36,14 +39,25 @@ def check_fits(address: str | None, needs: Sequence[Needs]) -> Mapping[str, floa
 
 def require_room(needs: Sequence[Needs], nodes: Sequence[Needs], where: str) -> None:
     """Each member has to lie on one node: the largest first, each where it fits first. Raises CannotFit."""
-    total = Needs(sum(need.cpu for need in needs), sum(need.gpu for need in needs))
-    there = Needs(sum(node.cpu for node in nodes), sum(node.gpu for node in nodes))
+    wanted = sorted(map(_units, needs), key=lambda units: (units[1], units[0]), reverse=True)
+    free = [list(_units(node)) for node in nodes]
+    total, there = _sum(wanted), _sum(free)
     if total.cpu > there.cpu or total.gpu > there.gpu:
         raise CannotFit(str(total), f"{where} has {there}")
-    free = [list(node) for node in nodes]
-    for need in sorted(needs, key=lambda need: (need.gpu, need.cpu), reverse=True):
-        node = next((node for node in free if node[0] >= need.cpu and node[1] >= need.gpu), None)
+    for cpu, gpu in wanted:
+        node = next((node for node in free if node[0] >= cpu and node[1] >= gpu), None)
         if node is None:
-            raise CannotFit(f"{len(needs)} times up to {need}", f"no way was found to lay them on the nodes of {where}")
-        node[0] -= need.cpu
-        node[1] -= need.gpu
+            largest = Needs(cpu / UNITS, gpu / UNITS)
+            raise CannotFit(
+                f"{len(needs)} times up to {largest}", f"no way was found to lay them on the nodes of {where}"
+            )
+        node[0] -= cpu
+        node[1] -= gpu
+
+
+def _units(needs: Needs) -> tuple[int, int]:
+    return round(needs.cpu * UNITS), round(needs.gpu * UNITS)
+
+
+def _sum(units: Sequence[Sequence[int]]) -> Needs:
+    return Needs(sum(cpu for cpu, _ in units) / UNITS, sum(gpu for _, gpu in units) / UNITS)

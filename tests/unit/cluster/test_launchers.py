@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pickle
+from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cluster.launchers import CannotFit, ClusterBusy, Needs, NoCluster, TokenRefused, check_fits
@@ -16,6 +17,22 @@ from cluster.launchers.member import HEALTHY_S, RESTARTS, Restarts
 @given(st.lists(st.builds(Needs, st.integers(1, 4), st.integers(0, 2)), min_size=1, max_size=6))
 def test_what_was_taken_apart_fits_together_again_with_room_for_each(needs: list[Needs]) -> None:
     require_room(needs, needs, "the cluster")
+
+
+@given(st.lists(st.decimals("0.0001", 4, places=4), min_size=1, max_size=30))
+@example([Decimal("0.5"), Decimal("0.1")])
+@example([Decimal("0.5"), *[Decimal("0.3")] * 5])
+@example([Decimal("0.9")] * 7)
+def test_fractions_that_fill_a_node_to_the_last_digit_fit_there(cores: list[Decimal]) -> None:
+    needs = [Needs(float(each), float(each)) for each in cores]
+    require_room(needs, [Needs(float(sum(cores)), float(sum(cores)))], "the cluster")
+
+
+@given(st.lists(st.floats(0.0001, 4), min_size=1, max_size=30))
+@example([0.5, 0.1])
+@example([0.66666667] * 3)
+def test_this_machine_has_room_for_whatever_share_of_a_core_each_takes(cores: list[float]) -> None:
+    check_fits(None, [Needs(each) for each in cores])
 
 
 @pytest.mark.parametrize(
