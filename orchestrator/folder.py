@@ -68,6 +68,8 @@ class RunFolder:
 
 
 SHARED_PREFIX = "ripieno-"
+_NAME = 32
+"""Characters of a run's name that its shared memory shows: a unix socket in there has 107 bytes for its whole path."""
 
 
 def shared_memory_of(folder: Path) -> Path:
@@ -77,4 +79,4 @@ def shared_memory_of(folder: Path) -> Path:
     """
     memory = Path("/dev/shm")
     here = sha256(str(folder.resolve()).encode()).hexdigest()[:8]
-    return (memory if memory.is_dir() else Path(gettempdir())) / f"{SHARED_PREFIX}{folder.name}-{here}"
+    return (memory if memory.is_dir() else Path(gettempdir())) / f"{SHARED_PREFIX}{folder.name[:_NAME]}-{here}"
