@@ -8,6 +8,7 @@ RipienoError
 │   ├── RunStored       a copy of a run of that name is in the storage
 │   ├── OtherSpec       a run of that name is there, begun with another spec (begun)
 │   ├── JournalHeld     another engine writes this run's journal
+│   ├── StorageInvalid  a storage whose URI cannot be
 │   └── JournalDamaged  a journal that cannot be continued or replayed
 ├── RunFailed           exit 1: work had started; carries the story of the round
 ├── JournalLost         exit 1: another engine took over the journal that this one was writing
@@ -108,6 +109,19 @@ class JournalDamaged(BadInput):
         return (
             f"{self.file}, byte {self.offset}: {self.reason}. Nothing was changed. "
             "If the run has a copy in its storage, move its folder away and run `ripieno restore RUN --storage URI`."
+        )
+
+
+class StorageInvalid(BadInput):
+    """A storage that cannot be, as its URI is written. reason: pyarrow's."""
+
+    def __init__(self, uri: str, reason: str) -> None:
+        super().__init__(uri, reason)
+        self.uri, self.reason = uri, reason
+
+    def __str__(self) -> str:
+        return (
+            f"storage: {self.uri!r} cannot be opened: {self.reason}. In a URI a space is %20; a path is taken as it is."
         )
 
 

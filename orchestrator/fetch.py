@@ -10,6 +10,7 @@ from orchestrator.journal.durable import write_durably
 from orchestrator.journal.storage import JournalCopy
 from orchestrator.recorded_run import read_run
 from orchestrator.storage import Storage
+from orchestrator.uris import below
 
 
 def fetch(storage: str, run: str, state: Path) -> tuple[str, ...]:
@@ -19,11 +20,12 @@ def fetch(storage: str, run: str, state: Path) -> tuple[str, ...]:
     after the copy was made is lost, and is computed again.
     Raises:
         RunExists: there is such a run in the state folder already. JournalDamaged: there is no copy of it.
+        StorageInvalid: that cannot be a storage.
     """
     files = RunFolder(state.resolve() / run)
     if files.path.exists():
         raise RunExists(files.run, str(files.path))
-    copy = JournalCopy(Storage(f"{storage}/{run}/journal"), files.journal, files.snapshots)
+    copy = JournalCopy(Storage(below(storage, run, "journal")), files.journal, files.snapshots)
     lost = copy.restore()
     spec = read_run(files.path).spec
     write_durably(files.spec, [spec.model_dump_json(indent=2).encode(), b"\n"])

@@ -14,6 +14,7 @@ from orchestrator.journal.snapshots import Snapshots
 from orchestrator.journal.storage import JournalCopy
 from orchestrator.spec import Spec
 from orchestrator.storage import Storage
+from orchestrator.uris import below
 
 _log = structlog.get_logger()
 
@@ -29,7 +30,7 @@ class Keeper:
         self._spec, self._journal, self._snapshots = spec, journal, snapshots
         self._copy: JournalCopy | None = None
         if spec.storage:
-            storage = Storage(f"{spec.storage}/{files.run}/journal")
+            storage = Storage(below(spec.storage, files.run, "journal"))
             self._copy = JournalCopy(storage, files.journal, files.snapshots)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keeper")
         self._copying: Future[None] | None = None

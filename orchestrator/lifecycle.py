@@ -41,6 +41,7 @@ from orchestrator.spec import Spec
 from orchestrator.storage import Storage
 from orchestrator.summary import Summary, final_metrics, summarise
 from orchestrator.tracking import Destination, Final, ModelFiles, Tracker, TrackingReport, commit_of
+from orchestrator.uris import below
 from orchestrator.values.persisted import Persisted
 from orchestrator.values.shared import SharedValues
 from orchestrator.verbs import Finished, Results, verb_of
@@ -177,7 +178,7 @@ class Run:
         reap(memory.parent, SHARED_PREFIX)
         stack.callback(reap, memory.parent, f"{memory.name}-")  # of its workers, those that had to be killed
         shared = stack.enter_context(closing(SharedFolder(memory, create=True)))
-        where = f"{spec.storage}/{files.run}/values" if spec.storage else str(files.values)
+        where = below(spec.storage, files.run, "values") if spec.storage else str(files.values)
         values = SharedValues(shared, Persisted(Storage(where)), Persisted(Storage(kept_of(spec, files))))
         files.snapshots.mkdir(exist_ok=True)
         return cls(files, spec, started, journal, stack, shared, values, Snapshots(files.snapshots))
@@ -296,7 +297,9 @@ class Run:
 
     def _checkpoints(self, core: Core) -> CheckpointFiles:
         where = (
-            f"{self.spec.storage}/{self.files.run}/checkpoints" if self.spec.storage else str(self.files.checkpoints)
+            below(self.spec.storage, self.files.run, "checkpoints")
+            if self.spec.storage
+            else str(self.files.checkpoints)
         )
         wanted = verb_of(self.spec).checkpoints
         return CheckpointFiles(Storage(where), lambda: wanted(core.strategy), self.values, self._local)
@@ -379,7 +382,7 @@ def model_files_of(spec: Spec, files: RunFolder) -> ModelFiles:
 
 def kept_of(spec: Spec, files: RunFolder) -> str:
     """Where the values lie that could not be made again."""
-    return f"{spec.storage}/{files.run}/kept" if spec.storage else str(files.kept)
+    return below(spec.storage, files.run, "kept") if spec.storage else str(files.kept)
 
 
 def _machine() -> Json:

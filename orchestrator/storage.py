@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pyarrow import fs
 
+from orchestrator.errors import StorageInvalid
 from orchestrator.journal.durable import write_durably
 
 
@@ -16,11 +17,14 @@ class Storage:
     Any method may raise OSError: no such host, no permission, no room.
 
     Raises:
-        ValueError: a URI that pyarrow does not know.
+        StorageInvalid: a URI that pyarrow does not know.
     """
 
     def __init__(self, uri: str) -> None:
-        self._files, self._root = fs.FileSystem.from_uri(uri if "://" in uri else str(Path(uri).absolute()))
+        try:
+            self._files, self._root = fs.FileSystem.from_uri(uri if "://" in uri else str(Path(uri).absolute()))
+        except ValueError as error:
+            raise StorageInvalid(uri, str(error)) from error
         self._local = isinstance(self._files, fs.LocalFileSystem)
 
     def write(self, name: str, parts: Sequence[bytes | bytearray | memoryview]) -> None:

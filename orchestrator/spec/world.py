@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.errors import StorageInvalid
 from orchestrator.spec.common import Optimizer
 from orchestrator.spec.federate_world import federate_world
 from orchestrator.spec.job_world import job_world
@@ -44,7 +45,7 @@ def absences(spec: Spec) -> Iterator[Complaint]:
     if spec.tracking.uri is not None:
         yield from _scheme(("tracking", "uri"), spec.tracking.uri, TRACKING_SCHEMES)
     if spec.storage is not None:
-        yield from _scheme(("storage",), spec.storage, STORAGE_SCHEMES)
+        yield from _storage(spec.storage)
 
 
 def _task(spec: Spec) -> Iterator[Complaint]:
@@ -151,6 +152,24 @@ def _scheme(keys: Keys, uri: str, known: tuple[str, ...]) -> Iterator[Complaint]
         near = did_you_mean(scheme, known) or "."
         message = f"{dotted(keys)}: {uri!r} begins with no known scheme{near} Allowed: {', '.join(known)}."
         yield Complaint((keys,), message)
+
+
+def _storage(uri: str) -> Iterator[Complaint]:
+    """Its scheme, or what else it cannot be opened for; one that does not answer now may do so when the run begins.
+
+    Cost: a question to S3, where no region is given.
+    """
+    from orchestrator.storage import Storage
+
+    if unknown := list(_scheme(("storage",), uri, STORAGE_SCHEMES)):
+        yield from unknown
+        return
+    try:
+        Storage(uri)
+    except StorageInvalid as error:
+        yield Complaint((("storage",),), str(error))
+    except OSError:
+        return
 
 
 def _folder(folder: Path) -> str:

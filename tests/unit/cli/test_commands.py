@@ -101,6 +101,9 @@ def test_all_problems_come_at_once_with_exit_code_2_and_nothing_is_written(here:
         ("train.optimizer.nesterov=true", "train.optimizer.nesterov: 'sgd': does not take these options: Nesterov"),
         ("state=/proc/nothing/runs", "state: /proc/nothing/runs cannot be written ("),
         ("storage=s4://bucket", "storage: 's4://bucket' begins with no known scheme"),
+        ("storage=file:///my runs", "storage: 'file:///my runs' cannot be opened: Cannot parse URI: 'file:///my runs'"),
+        ("storage=file://rel/x", "storage: 'file://rel/x' cannot be opened: Unsupported hostname"),
+        ("storage=s3://b/x?bogus=1", "storage: 's3://b/x?bogus=1' cannot be opened: Unexpected query parameter"),
     ],
 )
 def test_what_a_spec_names_must_be_there(override: str, sentence: str) -> None:
@@ -128,6 +131,8 @@ def test_what_the_users_module_raises_is_told_with_its_line_and_without_tracebac
         (["run", "train.yaml", "--name", "last"], "'last' cannot name a run"),
         (["run", "train.yaml", "--name", "../x"], "'../x' cannot name a run"),
         (["run", "trian.yaml"], "trian.yaml: no such file; did you mean 'train.yaml'?"),
+        (["restore", "r-1", "--storage", "sss://b"], "storage: 'sss://b/r-1/journal' cannot be opened: Unrecognized"),
+        (["restore", "r-1", "--storage", "file:///my runs"], "In a URI a space is %20; a path is taken as it is."),
         (["resume", "x"], "there are no runs in runs"),
         (["replay", "x"], "there are no runs in runs"),
         (["show", "x", "--state", "elsewhere"], "there are no runs in elsewhere"),

@@ -10,6 +10,7 @@ from orchestrator.errors import (
     JournalHeld,
     JournalLost,
     RipienoError,
+    StorageInvalid,
     ValueConflict,
     ValueMissing,
 )
@@ -21,6 +22,7 @@ from orchestrator.errors import (
         JournalHeld("journal", 7, "host"),
         JournalDamaged("segment-000001.log", 12, "a record fails its checksum"),
         JournalLost("journal", 7, "host"),
+        StorageInvalid("sss://b", "unrecognized"),
         CopyConflict("segment-000001.log.gz"),
         ValueConflict("1.weights"),
         ValueMissing("1.weights", "nobody holds it"),
