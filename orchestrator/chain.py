@@ -25,6 +25,7 @@ from orchestrator.outcome_file import load_outcome, save_outcome
 from orchestrator.spec import Spec, load
 from orchestrator.spec.stages import continued
 from orchestrator.tracking import Final, Tracker
+from orchestrator.uris import printable
 from orchestrator.words import metric
 
 
@@ -113,7 +114,7 @@ def _carry_on(spec: Spec, files: RunFolder, started: Started, journal: FileJourn
             goodput=last.goodput,
             weights_sha256=last.weights_sha256,
             model_file=last.model_file,
-            tracking_uri=spec.tracking_uri(files.state) if report else "",
+            tracking_uri=printable(spec.tracking_uri(files.state)) if report else "",
             mlflow_run_id=(report.mlflow_run_id or "") if report else "",
             rows=tuple((f"stage {number}", _in_short(stage)) for number, stage in enumerate(outcomes, start=1)),
         )

@@ -10,12 +10,15 @@ import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator, Mapping
+from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 from packaging.requirements import Requirement
+
+from orchestrator.uris import printable
 
 GIB = 1 << 30
 TESTED_PYTHONS = ("3.11", "3.12", "3.13")
@@ -175,16 +178,16 @@ def _mlflow(environment: Mapping[str, str]) -> Finding:
     advice = (
         "" if _answers(uri) else "It does not answer. Training goes on without it and keeps what it would have sent."
     )
-    return Finding("MLflow", f"{uri}, used where a spec has it as tracking.uri", advice)
+    return Finding("MLflow", f"{printable(uri)}, used where a spec has it as tracking.uri", advice)
 
 
 def _answers(uri: str) -> bool:
     if not uri.startswith(("http://", "https://")):
         return True
     try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=3) as answer:
+        with urllib.request.urlopen(f"{printable(uri).rstrip('/')}/health", timeout=3) as answer:
             return bool(answer.status == 200)
-    except OSError:
+    except (OSError, ValueError, HTTPException):
         return False
 
 

@@ -14,7 +14,7 @@ from orchestrator.journal.snapshots import Snapshots
 from orchestrator.journal.storage import JournalCopy
 from orchestrator.spec import Spec
 from orchestrator.storage import Storage
-from orchestrator.uris import below
+from orchestrator.uris import below, printable
 
 _log = structlog.get_logger()
 
@@ -48,7 +48,9 @@ class Keeper:
         try:
             copy.copy()
         except OSError as error:
-            _log.warning("copy_failed", storage=self._spec.storage, error=str(error), so="the next one goes on")
+            _log.warning(
+                "copy_failed", storage=printable(str(self._spec.storage)), error=str(error), so="the next one goes on"
+            )
 
     def __enter__(self) -> Self:
         return self

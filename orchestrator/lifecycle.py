@@ -41,7 +41,7 @@ from orchestrator.spec import Spec
 from orchestrator.storage import Storage
 from orchestrator.summary import Summary, final_metrics, summarise
 from orchestrator.tracking import Destination, Final, ModelFiles, Tracker, TrackingReport, commit_of
-from orchestrator.uris import below
+from orchestrator.uris import below, printable
 from orchestrator.values.persisted import Persisted
 from orchestrator.values.shared import SharedValues
 from orchestrator.verbs import Finished, Results, verb_of
@@ -341,7 +341,7 @@ class Run:
             time_saved=summary.time_saved,
             weights_sha256=weights_sha256,
             model_file=self.files.model if outcome == "done" else None,
-            tracking_uri=self.spec.tracking_uri(self.files.state) if report else "",
+            tracking_uri=printable(self.spec.tracking_uri(self.files.state)) if report else "",
             mlflow_run_id=(report.mlflow_run_id or "") if report else "",
             rows=tuple(results.rows),
         )

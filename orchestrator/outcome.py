@@ -87,8 +87,8 @@ class Outcome:
     that they were in the run, from their first joining to its end, 0 to 1. workers: the one that was late most often
     first. peak_memory_bytes: of the engine's process, 0: unknown. time_saved: None before a round has closed, where
     late gradients are interrupted, and for verbs other than train. weights_sha256, model_file: of the final weights, or
-    "" and None. mlflow_run_id: "" when tracking is off or never answered. rows: what else the verb has to say, names
-    and values.
+    "" and None. tracking_uri: without user and password. mlflow_run_id: "" when tracking is off or never answered.
+    rows: what else the verb has to say, names and values.
     """
 
     run: str

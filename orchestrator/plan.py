@@ -9,6 +9,7 @@ from orchestrator.local import Local
 from orchestrator.outcome import Plan
 from orchestrator.spec import Spec
 from orchestrator.spec.stages import continued
+from orchestrator.uris import printable
 from orchestrator.verbs import verb_of
 from orchestrator.workers import needs_of, room_for
 
@@ -31,7 +32,7 @@ def plan(spec: Spec, address: str | None) -> Plan:
         needs={"CPU": sum(need.cpu for need in needs), "GPU": sum(need.gpu for need in needs)},
         has=has,
         state=state,
-        tracking_uri=spec.tracking_uri(state) if spec.tracking.enabled else "",
+        tracking_uri=printable(spec.tracking_uri(state)) if spec.tracking.enabled else "",
     )
 
 

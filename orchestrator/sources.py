@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from orchestrator.errors import BadInput
 from orchestrator.folder import RunFolder
 from orchestrator.local import ARGUMENTS, TASK
+from orchestrator.uris import printable
 from trainers import Tensors
 from trainers.merging import Source, open_source
 
@@ -146,5 +147,5 @@ def _fetched(source: str, run_id: str, tracking_uri: str) -> Path:
         raise SourceMissing(source, f"could not be fetched within {FETCH_TIMEOUT_S:g} s") from None
     if done.returncode:
         why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise SourceMissing(source, f"cannot be had from MLflow: {why}")
+        raise SourceMissing(source, f"cannot be had from MLflow: {printable(why)}")
     return file

@@ -8,6 +8,7 @@ from pyarrow import fs
 
 from orchestrator.errors import StorageInvalid
 from orchestrator.journal.durable import write_durably
+from orchestrator.uris import printable
 
 
 class Storage:
@@ -24,7 +25,7 @@ class Storage:
         try:
             self._files, self._root = fs.FileSystem.from_uri(uri if "://" in uri else str(Path(uri).absolute()))
         except ValueError as error:
-            raise StorageInvalid(uri, str(error)) from error
+            raise StorageInvalid(printable(uri), printable(str(error))) from error
         self._local = isinstance(self._files, fs.LocalFileSystem)
 
     def write(self, name: str, parts: Sequence[bytes | bytearray | memoryview]) -> None:

@@ -15,6 +15,7 @@ from orchestrator.errors import BadInput
 from orchestrator.folder import RunFolder
 from orchestrator.outcome import Outcome
 from orchestrator.outcome_file import load_outcome
+from orchestrator.uris import printable_spec
 from orchestrator.words import did_you_mean
 
 LAST = "last"
@@ -43,7 +44,10 @@ class NoSuchRun(BadInput):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as its files show it. started_s: since the epoch. status: "running", "stopped", or how it ended."""
+    """A run as its files show it.
+
+    spec: without passwords. started_s: since the epoch. status: "running", "stopped", or how it ended.
+    """
 
     folder: Path
     spec: Mapping[str, Any]
@@ -66,7 +70,7 @@ def load_run(folder: Path) -> Run:
     """One run from its folder."""
     file, outcome = RunFolder(folder).spec, load_outcome(folder)
     try:
-        spec = json.loads(file.read_bytes())
+        spec: Any = printable_spec(json.loads(file.read_bytes()))
     except ValueError:
         spec = {}
     ended = outcome.outcome if outcome else "stopped"

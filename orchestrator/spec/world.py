@@ -20,6 +20,7 @@ from orchestrator.spec.search_world import search_world
 from orchestrator.spec.serve_world import serve_world
 from orchestrator.spec.stages import alone
 from orchestrator.spec.train import Schedule
+from orchestrator.uris import printable
 from orchestrator.words import did_you_mean
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _scheme(keys: Keys, uri: str, known: tuple[str, ...]) -> Iterator[Complaint]
     scheme = uri.partition("://")[0].partition("+")[0] if "://" in uri else "file"
     if scheme not in known:
         near = did_you_mean(scheme, known) or "."
-        message = f"{dotted(keys)}: {uri!r} begins with no known scheme{near} Allowed: {', '.join(known)}."
+        message = f"{dotted(keys)}: {printable(uri)!r} begins with no known scheme{near} Allowed: {', '.join(known)}."
         yield Complaint((keys,), message)
 
 

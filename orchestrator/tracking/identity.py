@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 from orchestrator.journal.durable import write_durably
+from orchestrator.uris import printable
 
 FILE = "mlflow.json"
-_CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")
 
 
 class ParentMissing(Exception):
@@ -23,11 +22,6 @@ class ParentMissing(Exception):
         return (
             f"its parent run is not there yet; what is missing of that is sent with: ripieno track sync {self.parent}"
         )
-
-
-def printable(uri: str) -> str:
-    """A tracking URI without user and password."""
-    return _CREDENTIALS.sub("", uri)
 
 
 def load_identity(folder: Path, uri: str) -> str:

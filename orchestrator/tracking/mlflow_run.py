@@ -20,6 +20,7 @@ from orchestrator.tracking.identity import ParentMissing, load_identity, save_id
 from orchestrator.tracking.messages import Hello
 from orchestrator.tracking.names import accepted
 from orchestrator.tracking.points import Point
+from orchestrator.uris import printable_spec
 
 SQLITE = "sqlite:///"
 TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # which of its pages MLflow shows first
@@ -68,8 +69,9 @@ def open_run(hello: Hello, started: Started) -> MlflowRun:
     run_id = load_identity(hello.folder, hello.uri)
     if not run_id or not _active(client, run_id):
         run_id = _tagged(client, experiment_id, started) or _create(client, experiment_id, started, hello)
-        client.log_batch(run_id, params=[Param(*pair) for pair in parameters(started.spec).items()], synchronous=True)
-        client.log_text(run_id, json.dumps(started.spec, indent=2, ensure_ascii=False), "spec.json")
+        spec = printable_spec(started.spec)
+        client.log_batch(run_id, params=[Param(*pair) for pair in parameters(spec).items()], synchronous=True)
+        client.log_text(run_id, json.dumps(spec, indent=2, ensure_ascii=False), "spec.json")
         save_identity(hello.folder, hello.uri, run_id)
     client.update_run(run_id, status=RunStatus.to_string(RunStatus.RUNNING))
     return MlflowRun(client, run_id)

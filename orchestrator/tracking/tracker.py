@@ -13,10 +13,11 @@ from orchestrator.journal.records import Started
 from orchestrator.records import Actions, Wake
 from orchestrator.tracking.entries import Entry, Gleaner
 from orchestrator.tracking.final import Final
-from orchestrator.tracking.identity import load_identity, printable
+from orchestrator.tracking.identity import load_identity
 from orchestrator.tracking.kept import save_final
 from orchestrator.tracking.link import Link
 from orchestrator.tracking.messages import Entries, Goodbye, Hello, Message, Report
+from orchestrator.uris import printable
 
 LOG = "tracking.log"
 MODEL_S = 10.0  # seconds for a model: 1 to 3 on an idle machine

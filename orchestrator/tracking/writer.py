@@ -24,9 +24,11 @@ from orchestrator.tracking.description import started_ms
 from orchestrator.tracking.final import Child, Final, ModelFiles
 from orchestrator.tracking.identity import ParentMissing
 from orchestrator.tracking.inbox import Inbox
+from orchestrator.tracking.log import to_standard_error
 from orchestrator.tracking.messages import Entries, Goodbye, Hello, Looked, Report, frame
 from orchestrator.tracking.names import SYSTEM, accepted
 from orchestrator.tracking.points import Point, points
+from orchestrator.uris import printable
 
 if TYPE_CHECKING:
     from orchestrator.tracking.mlflow_run import MlflowRun
@@ -195,7 +197,7 @@ class Writer:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.WARNING, handlers=[to_standard_error()])
     os.nice(5)  # the engine comes first
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `ray job stop` sends it to all; the end of the line ends this one
     os.environ.update(ENVIRONMENT)
@@ -253,7 +255,7 @@ def _log_children(run: MlflowRun, children: Sequence[Child], paths: Sequence[str
 
 def _in_short(error: Exception) -> str:
     first, *_ = str(error).splitlines() or [""]
-    return f"{type(error).__name__}: {first}"[:500]
+    return printable(f"{type(error).__name__}: {first}")[:500]
 
 
 if __name__ == "__main__":

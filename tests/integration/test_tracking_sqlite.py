@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 
@@ -65,6 +66,8 @@ def test_a_run_is_recorded_whole_and_goes_on_after_a_resume(folder: Path, destin
     assert run.data.tags["ripieno.outcome"] == "done"
     assert run.data.tags["ripieno.dirty"] == "true"
     assert run.data.params["train.optimizer.lr"] == "0.05"
+    assert run.data.params["storage"] == "s3://bucket"
+    assert "secret" not in mlflow.artifacts.load_text(f"{run.info.artifact_uri}/spec.json")
     assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["spec.json"]
     assert run.info.artifact_uri.startswith((folder.parent.parent / "mlartifacts").as_uri())
     stored = stored_points(client, run.info.run_id)

@@ -26,7 +26,11 @@ from orchestrator.tracking.points import Point, points
 T = TypeVar("T")
 History: TypeAlias = list[tuple[Wake, Actions]]
 STARTED_MS = 1_700_000_000_000
-SPEC: Json = {"task": "a:B", "train": {"quorum": {"static": {"k": 3}}, "optimizer": {"name": "sgd", "lr": 0.05}}}
+SPEC: Json = {
+    "task": "a:B",
+    "train": {"quorum": {"static": {"k": 3}}, "optimizer": {"name": "sgd", "lr": 0.05}},
+    "storage": "s3://key:secret@bucket",
+}
 SAMPLES = {"train_samples": 240.0, "validation_samples": 500.0, "test_samples": 700.0}
 
 

@@ -47,5 +47,14 @@ def test_what_does_not_answer_is_said_and_does_not_hang() -> None:
     assert findings["MLflow"].advice.startswith("It does not answer.")
 
 
+@pytest.mark.parametrize(
+    ("uri", "shown"), [("http://me:secret@127.0.0.1", "http://127.0.0.1"), ("http://127.0.0.1:x", "http://127.0.0.1:x")]
+)
+def test_a_server_that_cannot_be_asked_does_not_answer_and_its_password_is_not_shown(uri: str, shown: str) -> None:
+    finding = found({"MLFLOW_TRACKING_URI": uri})["MLflow"]
+    assert finding.found.startswith(f"{shown}, used where")
+    assert finding.advice.startswith("It does not answer.")
+
+
 def test_a_proxy_that_leaves_this_machine_alone_is_well() -> None:
     assert "https_proxy" not in found({"https_proxy": "http://proxy:3128", "no_proxy": "localhost,127.0.0.1"})

@@ -108,6 +108,11 @@ def test_a_damaged_outcome_or_spec_does_not_hide_the_run(state: Path) -> None:
     assert (run.run, run.status, run.spec, run.outcome) == ("r-7f3", "stopped", {}, None)
 
 
+def test_a_run_is_shown_without_its_passwords(state: Path) -> None:
+    RunFolder(state / "r-7f3").spec.write_text('{"task": "a:B", "storage": "s3://key:secret@bucket"}')
+    assert load_run(state / "r-7f3").spec == {"task": "a:B", "storage": "s3://bucket"}
+
+
 def test_a_run_is_running_while_its_engine_lives(state: Path) -> None:
     lock = RunFolder(state / "r-7f3").journal / "lock"
     lock.write_text(f"{os.getpid()} {socket.gethostname()}\n")

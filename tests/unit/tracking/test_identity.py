@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.tracking.identity import FILE, load_identity, printable, save_identity
+from orchestrator.tracking.identity import FILE, load_identity, save_identity
 
 URI = "postgresql://me:secret@db/mlflow"
 
@@ -22,8 +22,6 @@ def test_no_file_or_a_broken_one_is_no_identity(tmp_path: Path, content: str | N
     assert load_identity(tmp_path, URI) == ""
 
 
-def test_no_password_is_written_or_shown(tmp_path: Path) -> None:
+def test_no_password_is_written(tmp_path: Path) -> None:
     save_identity(tmp_path, URI, "abc")
     assert "secret" not in (tmp_path / FILE).read_text()
-    assert printable(URI) == "postgresql://db/mlflow"
-    assert printable("http://127.0.0.1:5000") == "http://127.0.0.1:5000"
