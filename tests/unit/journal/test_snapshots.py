@@ -103,6 +103,16 @@ def test_two_good_ones_are_there_at_every_instant(run: Run) -> None:
     assert len(list(run.folder.iterdir())) == 3
 
 
+def test_snapshots_that_the_journal_has_lost_make_room_for_new_ones(tmp_path: Path) -> None:
+    Run(tmp_path, MemoryJournal()).go(5)
+    run = Run(tmp_path, MemoryJournal())  # as after a restore that found only the journal's beginning
+    run.go(2)
+    assert [point.wakes for point in run.points()] == [20, 10, 0]
+    assert sorted(tmp_path.iterdir()) == [run.file(10), run.file(20)]
+    run.go(2)
+    assert sorted(tmp_path.iterdir()) == [run.file(20), run.file(30), run.file(40)]
+
+
 def test_what_is_needed_for_the_kept_ones_may_not_be_forgotten(tmp_path: Path) -> None:
     run = Run(tmp_path, FileJournal(tmp_path / "journal", "r-7f3", segment_bytes=100))
     for _ in range(6):
