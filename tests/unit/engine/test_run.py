@@ -213,6 +213,26 @@ def test_how_an_earlier_engine_ended_is_not_how_the_run_did(tmp_path: Path) -> N
     assert resume(stopped.folder, open_pool=inline) == again
 
 
+def test_a_restore_that_broke_off_leaves_nothing_and_can_be_done_again(tmp_path: Path) -> None:
+    storage, state = tmp_path / "elsewhere", tmp_path / "runs"
+    spec = digits_spec(state, epochs=0.5).model_copy(update={"storage": str(storage)})
+    stop = StopAfter(10)
+    stopped = start(spec, open_pool=inline, observers=[stop], stop=stop)
+    rmtree(state)
+    *_, last = sorted((storage / stopped.run / "journal").glob("s*"))  # segments, snapshots
+    data = last.read_bytes()
+    last.unlink()
+    last.mkdir()  # cannot be read
+    with pytest.raises(OSError, match=last.name):
+        fetch(str(storage), stopped.run, state)
+    assert list(state.iterdir()) == []
+    last.rmdir()
+    last.write_bytes(data)
+    assert fetch(str(storage), stopped.run, state) == ()
+    assert [path.name for path in state.iterdir()] == [stopped.run]
+    assert resume(stopped.folder, open_pool=inline).outcome == "done"
+
+
 def test_the_decisions_say_how_many_and_why(tmp_path: Path) -> None:
     outcome = start(digits_spec(tmp_path, quorum="dynamic"), open_pool=virtual())
     decided = [record for record in decisions(outcome.folder) if isinstance(record, Decided)]
