@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from ipaddress import ip_address
 
 import structlog
 
-from cluster.launchers import CannotFit, ClusterError, Launcher, Member, Needs, RayLauncher, check_fits
+from cluster.launchers import CannotFit, ClusterError, Launcher, Member, Needs, RayLauncher, check_fits, known_as
 from cluster.sessions import Door
 from cluster.shared_memory import SharedFolder
 from orchestrator.errors import NoPlace
@@ -66,7 +67,7 @@ def on_ray(address: str | None) -> OpenPool:
 
     def open_pool(started: Started, spec: Spec, values: SharedFolder) -> Pool:
         try:
-            return open_pool_of(started, spec, values, RayLauncher(address), host=_own_host(address))
+            return open_pool_of(started, spec, values, RayLauncher(address), host=own_host(address))
         except ClusterError as error:  # not the end of the run: it can be resumed
             raise NoPlace(f"{error} Then go on by `ripieno resume {started.run}`.") from error
 
@@ -103,6 +104,20 @@ def open_pool_of(
         pool.close()
         raise
     return pool
+
+
+def own_host(address: str | None) -> str:
+    """This machine's address as the cluster's head sees it, or has it where that is on this machine; "" where nobody
+    else is to dial in. Raises NoCluster."""
+    if address is None:
+        return ""
+    host, _, port = address.rpartition(":")
+    if not host:  # "auto": a head on this machine
+        return known_as(address)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((host, int(port)))  # sends nothing, but chooses the way there
+        own: str = probe.getsockname()[0]
+    return known_as(address) if ip_address(own).is_loopback else own
 
 
 def needs_of(spec: Spec) -> Sequence[Needs]:
@@ -144,16 +159,3 @@ def _member(started: Started, spec: Spec, settings: WorkerSettings, needs: Needs
     settings = replace(settings, training=training)
     environment = {"OMP_NUM_THREADS": str(spec.threads)}  # before torch is imported: worth 15 % on one core
     return Member(settings.name, ENTRY, settings.to_json(), needs, environment, needed)
-
-
-def _own_host(address: str | None) -> str:
-    """This machine's address as the cluster's head sees it; "" where nobody else is to dial in."""
-    if address is None:
-        return ""
-    host, _, port = address.rpartition(":")
-    if not host:  # "auto": a head on this machine
-        return socket.gethostbyname(socket.gethostname())
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((host, int(port)))  # sends nothing, but chooses the way there
-        own: str = probe.getsockname()[0]
-        return own

@@ -4,6 +4,7 @@ from cluster.launchers.capacity import check_fits
 from cluster.launchers.errors import CannotFit, ClusterBusy, ClusterError, NoCluster, TokenRefused
 from cluster.launchers.local import LocalProcesses
 from cluster.launchers.member import Launcher, Member, Needs, Watcher
+from cluster.launchers.nodes import known_as
 from cluster.launchers.on_ray import RayLauncher
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "TokenRefused",
     "Watcher",
     "check_fits",
+    "known_as",
 ]

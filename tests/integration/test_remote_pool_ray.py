@@ -16,6 +16,7 @@ import pytest
 from cluster.launchers import CannotFit, Needs, RayLauncher, check_fits
 from cluster.shared_memory import reap
 from orchestrator.records import Cause, Joined, Left
+from orchestrator.workers import own_host
 from tests.support.remote import Workplace
 from tests.support.remote_worker import until
 
@@ -52,6 +53,15 @@ def test_a_killed_actor_loses_its_work_and_is_back_under_its_name(place: Workpla
     assert failure.cause is Cause.LOST_WORKER
     assert place.event(Joined).worker == "worker-2"
     assert pid_of(place, "worker-2", 12) != pid
+
+
+@pytest.mark.parametrize("address", ["auto", "localhost:{port}", "127.0.0.1:{port}", "{host}:{port}"])
+def test_workers_dial_this_machine_by_the_address_that_its_cluster_has_for_it(
+    ray_cluster: str, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    host, _, port = ray_cluster.rpartition(":")
+    monkeypatch.setenv("RAY_ADDRESS", ray_cluster)  # what "auto" looks for
+    assert own_host(address.format(host=host, port=port)) == host
 
 
 def test_what_the_cluster_can_never_give_is_told_before_anything_starts(ray_cluster: str) -> None:
