@@ -54,7 +54,7 @@ class RunExists(BadInput):
 
 
 class RunStored(BadInput):
-    """A new run was given the name of one whose copy is in the storage. storage: as the spec has it."""
+    """A new run was given the name of one whose copy is in the storage. storage: its URI, printable."""
 
     def __init__(self, run: str, storage: str) -> None:
         super().__init__(run, storage)

@@ -109,8 +109,8 @@ def start(
 def begin_folder(spec: Spec, name: str | None) -> RunFolder:
     """Makes a new run's folder, with its spec in it. Raises RunExists, RunStored."""
     files = RunFolder(Path(spec.state).resolve() / (name or f"r-{secrets.token_hex(3)}"))
-    if spec.storage and any(Storage(f"{spec.storage}/{files.run}/{part}").names() for part in ("journal", "values")):
-        raise RunStored(files.run, spec.storage)
+    if spec.storage and any(Storage(below(spec.storage, files.run, part)).names() for part in ("journal", "values")):
+        raise RunStored(files.run, printable(spec.storage))
     files.state.mkdir(parents=True, exist_ok=True)
     try:
         files.path.mkdir()
