@@ -31,9 +31,10 @@ class _Worker:
 class Summary:
     """Gathered wake by wake.
 
-    metrics: the newest of each name. measured: when each of them was, by the run's clock, and its step. useful, done: quorum works that were counted, and all that were answered.
-    useful_s: seconds of workers, by their own clocks, that went into the former. closed: five numbers a closed round:
-    when, how long it took, how many it waited for, were present, and had arrived.
+    metrics: the newest of each name. measured: when each of them was, by the run's clock, and its step. useful, done:
+    quorum works that were counted, and all that were answered. useful_s: seconds of workers, by their own clocks, that
+    went into the former. closed: five numbers a closed round: when, how long it took, how many it waited for, were
+    present, and had arrived.
     Cost: 6 µs on a busy machine and 8 bytes an answer, 40 bytes a round.
     """
 
