@@ -152,7 +152,7 @@ def test_a_run_whose_driver_is_killed_resumes(state: Path, arguments: list[str])
         until(lambda: results(folder) >= 30, process)
         everybody = family(process.pid)
         process.kill()
-        until(lambda: gone(everybody))
+        process.wait()
     before = results(folder)
     assert load_outcome(folder) is None
     with running("resume", RUN, "--state", str(state)) as process:
@@ -161,6 +161,7 @@ def test_a_run_whose_driver_is_killed_resumes(state: Path, arguments: list[str])
     assert results(folder) > before
     require_ended_as_its_replay(state)
     assert not shared_memory_of(folder).exists()
+    until(lambda: gone(everybody))  # Ray's own agents take a minute
 
 
 def test_sigterm_takes_a_snapshot_and_says_how_to_go_on(state: Path, arguments: list[str]) -> None:
