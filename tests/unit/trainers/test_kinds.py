@@ -153,6 +153,20 @@ def test_evaluation_changes_no_buffer_and_leaves_dropout_off() -> None:
     assert metrics[0] == metrics[1]
 
 
+def test_metrics_may_be_called_by_numbers_and_are_named_by_them() -> None:
+    context = Context(Numbered(), 0)
+    weights = run_kind("init", {}, {"model": {}, "optimizer": SGD}, context)[0]["weights"]
+    params = {"split": "test", "start": 0, "count": 10, "model": {}}
+    assert run_kind("evaluate", {"weights": weights}, params, context)[1] == {"0": 0.25, "1": 0.5, "samples": 10.0}
+
+
+class Numbered(Digits):
+    """Its metrics are those of the classes, by their numbers."""
+
+    def metrics(self, model: nn.Module, batch: Any) -> Any:
+        return {0: 0.25, 1: torch.tensor(0.5)}
+
+
 class Poisoned(Digits):
     """Its samples are infinite."""
 
