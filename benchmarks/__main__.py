@@ -20,7 +20,7 @@ BENCHMARKS = {
 
 def main(
     name: Annotated[str, typer.Argument(help="which one; see --list")] = "",
-    quick: Annotated[bool, typer.Option("--quick", help="the same rows, smaller: at most three minutes")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="the same rows, smaller: some minutes")] = False,
     json: Annotated[Path | None, typer.Option("--json", help="write the report there too")] = None,
     part: Annotated[str, typer.Option("--part", help="only this part of it")] = "",
     list_: Annotated[bool, typer.Option("--list", help="name the benchmarks")] = False,
