@@ -16,12 +16,13 @@ from orchestrator.lifecycle import (
     begin_folder,
     destination_of,
     end_journal,
+    ended_as,
     model_files_of,
     started_of,
 )
 from orchestrator.local import arguments_of
 from orchestrator.outcome import Outcome
-from orchestrator.outcome_file import load_outcome, save_outcome
+from orchestrator.outcome_file import save_outcome
 from orchestrator.spec import Spec, load
 from orchestrator.spec.stages import continued
 from orchestrator.tracking import Final, Tracker
@@ -62,8 +63,7 @@ def resume_chain(folder: Path, *, do: DoStage) -> Outcome:
         if not isinstance(started, Started):
             raise JournalDamaged(str(files.journal), 0, "the chain was killed before it began: start it anew")
         *_, last = journal.records()
-        outcome = load_outcome(files.path)  # that of an earlier engine, if the last one was killed before it wrote its
-        if isinstance(last, Ended) and outcome is not None and outcome.outcome == last.outcome:
+        if (outcome := ended_as(last, files)) is not None:
             return outcome
         return _carry_on(Spec.model_validate(started.spec), files, started, journal, do)
 

@@ -25,7 +25,7 @@ from orchestrator.errors import JournalDamaged, RunExists, RunFailed, RunStored,
 from orchestrator.folder import SHARED_PREFIX, RunFolder, shared_memory_of
 from orchestrator.journal.durable import write_durably
 from orchestrator.journal.file import FileJournal
-from orchestrator.journal.records import Ended, Resumed, Started
+from orchestrator.journal.records import Ended, Record, Resumed, Started
 from orchestrator.journal.snapshots import Snapshots
 from orchestrator.keeper import Keeper
 from orchestrator.local import Local, arguments_of
@@ -150,8 +150,7 @@ def resume(
         if not isinstance(started, Started):
             raise JournalDamaged(str(files.journal), 0, "the run was killed before it began: start it anew")
         (last,) = journal.records(since=journal.position - 1)
-        outcome = load_outcome(files.path)  # that of an earlier engine, if the last one was killed before it wrote its
-        if isinstance(last, Ended) and outcome is not None and outcome.outcome == last.outcome:
+        if (outcome := ended_as(last, files)) is not None:
             return outcome
         spec = Spec.model_validate(started.spec)
         make_deterministic(spec.threads)
@@ -266,8 +265,6 @@ class Run:
                 if lost:
                     _log.info("values_are_made_again", values=lost, because="the engine that had them is gone")
                 lineage.rebuild(core.held(), self.values, self._local().execute(self.values))
-                for ref in core.held():
-                    self.values.get(ref)  # from storage back into the shared memory, where workers look
             except RunFailed as failed:  # it was killed before it could say so
                 end_journal(self.journal, Ended("failed", failed.reason, "", core.decisions))
                 raise
@@ -359,6 +356,16 @@ class Every:
             return False
         self.last_s = wake.now_s
         return True
+
+
+def ended_as(last: Record, files: RunFolder) -> Outcome | None:
+    """How a run ended whose journal ends so; None: it did not, or was killed before it said more than that.
+
+    What its file says may be an earlier engine's.
+    """
+    outcome = load_outcome(files.path)
+    same = isinstance(last, Ended) and outcome is not None and outcome.outcome == last.outcome
+    return outcome if same else None
 
 
 def end_journal(journal: FileJournal, ended: Ended) -> None:

@@ -28,7 +28,7 @@ class Lineage:
         return work_id in self._works
 
     def rebuild(self, wanted: Collection[Ref], values: Values, execute: Execute) -> None:
-        """Puts every wanted value that is missing.
+        """Has every wanted value in memory, where workers look: read from storage, or made again.
 
         Inputs always come from lower work ids, so doing them in order of id is enough. What has served is let go.
         A value that was kept and cannot be read is missing too. Raises ValueMissing: one cannot be made again either.

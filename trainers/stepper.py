@@ -133,12 +133,14 @@ class Stepper:
         if clip_norm is not None:
             nn.utils.clip_grads_with_norm_(parameters.values(), clip_norm, self._norm(gradient))
         now = {**self._options, **(options or {})}
-        at_once([partial(_step, optimizer, share, state, now, room) for optimizer, share in self._shares])
-        new_state = self._memory(room)
-        for optimizer, _ in self._shares:
-            optimizer.state.clear()
-        for parameter in parameters.values():
-            parameter.grad = None
+        try:
+            at_once([partial(_step, optimizer, share, state, now, room) for optimizer, share in self._shares])
+            new_state = self._memory(room)
+        finally:
+            for optimizer, _ in self._shares:
+                optimizer.state.clear()
+            for parameter in parameters.values():
+                parameter.grad = None
         if room is not None and new_state.keys() == room.keys() and all(new_state[n] is room[n] for n in room):
             return room
         return new_state
@@ -238,7 +240,6 @@ def _step(
     options: Mapping[str, Any],
     room: Tensors | None,
 ) -> None:
-    optimizer.state.clear()  # of a step that raised
     mine = {portion.number: portion for portion in share}
     for name, tensor in state.items():
         number, key = owner_of(name)

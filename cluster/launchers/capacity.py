@@ -27,7 +27,7 @@ def check_fits(address: str | None, needs: Sequence[Needs]) -> Mapping[str, floa
     """
     if address is None:
         gpus = float(len(list(Path("/dev").glob("nvidia[0-9]*"))))
-        nodes = [Needs(cpu=sum(_units(need)[0] for need in needs) / UNITS, gpu=gpus)]
+        nodes = [Needs(cpu=_sum([*map(_units, needs)]).cpu, gpu=gpus)]
         require_room(needs, nodes, "this machine")
     else:
         with connected(address):

@@ -108,6 +108,6 @@ class CarriedValues:
         try:
             return self._carrier.read(ref)
         except KeyError:
-            data = (self._kept if ref in self._kept else self._persisted).read(ref)
+            data = (self._kept if self._kept.written(ref) else self._persisted).read(ref)
             self._carrier.write(ref, [data])
             return data

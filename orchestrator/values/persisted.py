@@ -51,7 +51,11 @@ class Persisted:
         self._damaged: set[str] = set()  # of them, as far as anybody has read
 
     def __contains__(self, ref: object) -> bool:
-        return ref in self._checksums and ref not in self._damaged
+        return self.written(ref) and ref not in self._damaged
+
+    def written(self, ref: object) -> bool:
+        """Whether there is a file of it, however it reads."""
+        return ref in self._checksums
 
     def write(self, ref: Ref, data: memoryview) -> None:
         """Raises OSError. Cost: 5 ms for 4 MB, 0.13 s for 40 MB on a local disk, syncs included."""
